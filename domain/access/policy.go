@@ -1,0 +1,216 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gatehouse/domain/product"
+	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
+)
+
+// Condition is a named attribute check: under which circumstances a policy row
+// counts. It is defined by the filter that it means for an actor; that one
+// definition checks single resources and narrows lists.
+type Condition struct {
+	name string
+	mean func(Actor) Filter
+}
+
+// NewCondition makes a condition. A team registers its own in
+// bootstrap/extensions.go; docs/extending.md shows how.
+func NewCondition(name string, mean func(Actor) Filter) Condition {
+	return Condition{name: name, mean: mean}
+}
+
+// The conditions that policies may name.
+var (
+	// Unconditional holds always.
+	Unconditional = NewCondition("any", func(Actor) Filter { return Everything })
+	// Own holds for what the actor owns.
+	Own = NewCondition("own", func(a Actor) Filter { return OwnedBy(a.ID()) })
+	// Published holds for products that are on offer.
+	Published = NewCondition("published", func(Actor) Filter { return InStatus(product.StatusPublished) })
+)
+
+func (c Condition) String() string { return c.name }
+
+// Filter gives the resources for which the condition holds when a asks.
+func (c Condition) Filter(a Actor) Filter { return c.mean(a) }
+
+// Holds reports whether the condition holds when a asks about r.
+func (c Condition) Holds(a Actor, r Resource) bool { return c.mean(a).Holds(r) }
+
+// Effect is what a policy row does where it counts. A deny beats any allow.
+type Effect struct{ name string }
+
+// The effects.
+var (
+	Allow = Effect{"allow"}
+	Deny  = Effect{"deny"}
+)
+
+func (e Effect) String() string { return e.name }
+
+// PolicyID identifies a policy row.
+type PolicyID struct{ uuid.UUID }
+
+// Policy is one row of the policy, with every word known.
+type Policy struct {
+	ID        PolicyID
+	Role      user.Role
+	Resource  Kind
+	Action    Action
+	Condition Condition
+	Effect    Effect
+}
+
+// String is the row as people write it.
+func (p Policy) String() string {
+	return strings.Join([]string{p.Role.String(), p.Resource.String(), p.Action.String(), p.Condition.String(), p.Effect.String()}, ", ")
+}
+
+// Row is a policy row as it was written down, its words not yet known to mean
+// anything.
+type Row struct {
+	ID                                        PolicyID
+	Role, Resource, Action, Condition, Effect string
+}
+
+// String is the row as people write it.
+func (r Row) String() string {
+	return strings.Join([]string{r.Role, r.Resource, r.Action, r.Condition, r.Effect}, ", ")
+}
+
+// Inheritance says that a role has all rights of its parent.
+type Inheritance struct{ Role, Parent string }
+
+// Table is the policy as a store keeps it, at one version. The version grows
+// with every change of the table, and is zero where there never was a policy.
+type Table struct {
+	Version  int64
+	Rows     []Row
+	Inherits []Inheritance
+}
+
+// Set is a table whose every word is known.
+type Set struct {
+	Version  int64
+	Policies []Policy
+	Parents  map[user.Role][]user.Role
+}
+
+// Vocabulary is the words that a policy may use.
+type Vocabulary struct{ conditions []Condition }
+
+// NewVocabulary gives the built-in words and the conditions that a team adds.
+// It refuses a condition whose name is taken or is no word.
+func NewVocabulary(more ...Condition) (Vocabulary, error) {
+	v := Vocabulary{conditions: []Condition{Unconditional, Own, Published}}
+	for _, c := range more {
+		if _, ok := user.ParseRole(c.name); !ok || c.mean == nil {
+			return Vocabulary{}, fmt.Errorf("condition %q: a name is a lower-case letter, then up to 31 of a-z, 0-9, _ and -, and it needs a meaning", c.name)
+		}
+		if _, taken := v.condition(c.name); taken {
+			return Vocabulary{}, fmt.Errorf("condition %q is defined twice", c.name)
+		}
+		v.conditions = append(v.conditions, c)
+	}
+	return v, nil
+}
+
+func (v Vocabulary) condition(name string) (Condition, bool) {
+	i := slices.IndexFunc(v.conditions, func(c Condition) bool { return c.name == name })
+	if i < 0 {
+		return Condition{}, false
+	}
+	return v.conditions[i], true
+}
+
+// Parse reads one row. Its error names every unknown word.
+func (v Vocabulary) Parse(r Row) (Policy, error) {
+	p := Policy{ID: r.ID}
+	var unknown []string
+	know := func(ok bool, what, word string) {
+		if !ok {
+			unknown = append(unknown, fmt.Sprintf("%s %q", what, word))
+		}
+	}
+	var ok bool
+	p.Role, ok = user.ParseRole(r.Role)
+	know(ok, "role", r.Role)
+	p.Resource, ok = named(kinds, r.Resource)
+	know(ok, "resource", r.Resource)
+	p.Action, ok = named(actions, r.Action)
+	know(ok, "action", r.Action)
+	p.Condition, ok = v.condition(r.Condition)
+	know(ok, "condition", r.Condition)
+	p.Effect, ok = named([]Effect{Allow, Deny}, r.Effect)
+	know(ok, "effect", r.Effect)
+	if len(unknown) > 0 {
+		return Policy{}, fmt.Errorf("policy row %q: unknown %s", r, strings.Join(unknown, ", "))
+	}
+	return p, nil
+}
+
+// Check reads a whole table. A table without rows is refused: it means that
+// somebody emptied it, never that nothing is to be decided. So are unknown
+// words, rows that stand twice, and roles that inherit themselves.
+func (v Vocabulary) Check(t Table) (Set, error) {
+	set := Set{Version: t.Version, Parents: map[user.Role][]user.Role{}}
+	if len(t.Rows) == 0 {
+		return Set{}, fmt.Errorf("the policy table is empty")
+	}
+	seen := map[string]bool{}
+	for _, r := range t.Rows {
+		p, err := v.Parse(r)
+		if err != nil {
+			return Set{}, err
+		}
+		if seen[r.String()] {
+			return Set{}, fmt.Errorf("policy row %q stands twice", r)
+		}
+		seen[r.String()] = true
+		set.Policies = append(set.Policies, p)
+	}
+	for _, in := range t.Inherits {
+		role, ok := user.ParseRole(in.Role)
+		parent, ok2 := user.ParseRole(in.Parent)
+		if !ok || !ok2 {
+			return Set{}, fmt.Errorf("role %q inherits %q: not both are role names", in.Role, in.Parent)
+		}
+		set.Parents[role] = append(set.Parents[role], parent)
+	}
+	for role := range set.Parents {
+		if slices.Contains(set.Ancestors(role), role) {
+			return Set{}, fmt.Errorf("role %q inherits itself", role)
+		}
+	}
+	return set, nil
+}
+
+// Ancestors are all roles that r inherits, directly or through others.
+func (s Set) Ancestors(r user.Role) []user.Role {
+	var found []user.Role
+	next := slices.Clone(s.Parents[r])
+	for len(next) > 0 {
+		p := next[0]
+		next = next[1:]
+		if !slices.Contains(found, p) {
+			found = append(found, p)
+			next = append(next, s.Parents[p]...)
+		}
+	}
+	return found
+}
+
+func named[T fmt.Stringer](known []T, name string) (T, bool) {
+	for _, k := range known {
+		if k.String() == name {
+			return k, true
+		}
+	}
+	var none T
+	return none, false
+}
