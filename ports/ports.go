@@ -1,0 +1,183 @@
+// Package ports says what the application needs from outside: stores, a
+// hasher, somebody who decides, randomness. Read [UserRepository],
+// [SessionRepository] and [ProductRepository] first, then [Authorizer].
+//
+// What binds every implementation, beside what stands at each method:
+//
+//   - Nothing passed in or handed out is shared: changing a value later changes
+//     nothing in the store, nor the other way round.
+//   - A failure is a fault. What cannot be asked or written is
+//     fault.Unavailable, a cancelled or overdue context included; it is never
+//     reported as missing, and a method that fails has changed nothing, unless
+//     the connection broke while the answer was on its way.
+//   - Times are kept to the microsecond and come back in UTC.
+//   - Every method may be called from many goroutines at once.
+//
+// Each port has a contract suite in package portstest, which every
+// implementation passes.
+package ports
+
+import (
+	"context"
+	"time"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/product"
+	"gatehouse/domain/session"
+	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
+)
+
+// UserRepository keeps the registered users. Implementations pass
+// portstest.Users.
+type UserRepository interface {
+	// Add stores a new user. It returns user.ErrEmailTaken if another user has
+	// the same canonical address, and fault.Conflict if the id is taken.
+	Add(ctx context.Context, u user.User) error
+	// Find returns the user, or fault.NotFound.
+	Find(ctx context.Context, id user.ID) (user.User, error)
+	// FindByEmail returns the user whose canonical address is that of e, or
+	// fault.NotFound.
+	FindByEmail(ctx context.Context, e user.Email) (user.User, error)
+	// Update applies change to the stored user as one step, of concurrent
+	// updates none is lost, and returns what is stored then. If change returns
+	// an error, Update returns it as it is and keeps nothing. change may run
+	// more than once and must not call the store. It returns fault.NotFound if
+	// there is no such user and user.ErrEmailTaken as Add does.
+	Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error)
+	// List returns up to limit users whose id is greater than after, in the
+	// order of their ids, which is that of their registration.
+	List(ctx context.Context, after user.ID, limit int) ([]user.User, error)
+}
+
+// SessionRepository keeps the sessions by the key of their token. A session is
+// written by Add once; whatever comes later can only alter what is still
+// there, so that a session that was ended is never brought back by a slower
+// request. Implementations pass portstest.Sessions.
+type SessionRepository interface {
+	// Add stores a new session. It returns fault.NotFound if there is no such
+	// user.
+	Add(ctx context.Context, s session.Session) error
+	// Resume returns the session with the key, its user, and the version of the
+	// policy, as of one moment, or fault.NotFound. It does not judge: a session
+	// that has run out may be returned until it is pruned.
+	Resume(ctx context.Context, k session.Key) (session.Resumed, error)
+	// Replace puts next, the same session renewed or rotated, in the place of
+	// the one with key k, which is good for nothing afterwards if next has
+	// another key. It returns fault.NotFound, and writes nothing, if the
+	// session with key k was ended or has run out by now.
+	Replace(ctx context.Context, k session.Key, next session.Session, now time.Time) error
+	// End deletes the session with the key. It is no error if there is none.
+	End(ctx context.Context, k session.Key) error
+}
+
+// SessionDirectory finds sessions by whose they are. It works on what a
+// SessionRepository keeps. Implementations pass portstest.SessionDirectory.
+type SessionDirectory interface {
+	// List returns the user's sessions, the most recently begun first, those
+	// that have run out but are not pruned included.
+	List(ctx context.Context, id user.ID) ([]session.Session, error)
+	// EndOne deletes the user's session with that handle. It returns
+	// fault.NotFound if the user has none such, whoever else has.
+	EndOne(ctx context.Context, id user.ID, s session.ID) error
+	// EndOthers deletes all sessions of the user but the one with the key keep,
+	// and returns how many. The zero Key keeps none.
+	EndOthers(ctx context.Context, id user.ID, keep session.Key) (int, error)
+	// Prune deletes up to limit sessions that had run out by now, and returns
+	// how many. Nodes may prune side by side.
+	Prune(ctx context.Context, now time.Time, limit int) (int, error)
+}
+
+// ProductRepository keeps the products. Implementations pass
+// portstest.Products.
+type ProductRepository interface {
+	// Add stores a new product. It returns fault.Conflict if the id is taken
+	// and fault.NotFound if there is no user with the id of the owner.
+	Add(ctx context.Context, p product.Product) error
+	// Find returns the product, or fault.NotFound.
+	Find(ctx context.Context, id product.ID) (product.Product, error)
+	// List returns the products that the query means, in its order.
+	List(ctx context.Context, q ProductQuery) ([]product.Product, error)
+	// Update applies change to the stored product as one step, of concurrent
+	// updates none is lost, and returns what is stored then. If change returns
+	// an error, Update returns it as it is and keeps nothing; if change leaves
+	// the version as it was, nothing is written. change may run more than once
+	// and must not call the store. It returns fault.NotFound if there is no
+	// such product.
+	Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error)
+	// Delete deletes the product if check, called with what is stored, returns
+	// nil, as one step: what is deleted is what was checked. Else it returns
+	// check's error as it is. check may run more than once. It returns
+	// fault.NotFound if there is no such product.
+	Delete(ctx context.Context, id product.ID, check func(product.Product) error) error
+}
+
+// ProductQuery asks for a page of products.
+type ProductQuery struct {
+	Visible access.Filter    // only those for which it holds; nil means access.Nothing
+	Owner   user.ID          // only those of this owner; zero means anybody's
+	Status  product.Status   // only those in this status; zero means any
+	Text    string           // only those whose folded name or description contains it, folded, literally
+	Sort    product.Sort     // the zero Sort means product.NewestFirst
+	After   product.Position // only those that come later in the order; zero means from the start
+	Limit   int              // at most so many
+}
+
+// PolicyRepository keeps the table of policies. Implementations pass
+// portstest.Policies.
+type PolicyRepository interface {
+	// Version returns the version of the table, zero if there never was one.
+	Version(ctx context.Context) (int64, error)
+	// Load returns the whole table as of one moment, as it stands: whether its
+	// words mean anything is for the reader to check.
+	Load(ctx context.Context) (access.Table, error)
+	// Seed fills a table whose version is zero with rows and inheritance,
+	// raises the version to one, and reports true. If the version is not zero,
+	// whatever the table holds, it changes nothing and reports false.
+	Seed(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error)
+}
+
+// Authorizer decides who may do what. Implementations pass
+// portstest.Authorizer.
+type Authorizer interface {
+	// Rights returns what the actor may do by a policy at least as new as
+	// a.PolicyVersion(), and where that is zero, as the newest there is when
+	// Rights is called. It returns fault.Unavailable if such a policy cannot be
+	// had.
+	Rights(ctx context.Context, a access.Actor) (access.Rights, error)
+}
+
+// PasswordHasher turns passwords into what may be kept of them.
+// Implementations pass portstest.PasswordHasher.
+type PasswordHasher interface {
+	// Hash hashes a password with a fresh salt. It returns fault.Unavailable if
+	// more hashing is wanted than can be done in reasonable time.
+	Hash(ctx context.Context, p user.Password) (user.PasswordHash, error)
+	// Verify reports whether p is the password that h was made of. For the zero
+	// hash it does the same amount of work and reports false, so that an
+	// account without a password, or no account, cannot be told by the clock.
+	// It returns fault.Unavailable as Hash does, and another error if h is not
+	// a hash that it can verify.
+	Verify(ctx context.Context, p user.Password, h user.PasswordHash) (bool, error)
+	// Outdated reports whether Hash would make a stronger hash than h today.
+	Outdated(h user.PasswordHash) bool
+}
+
+// Random gives what must not be guessed or repeated.
+type Random interface {
+	// ID returns a new identifier, greater than those returned before it by the
+	// same Random for earlier times.
+	ID(now time.Time) uuid.UUID
+	// Token returns a new session token of 256 random bits.
+	Token() session.Token
+}
+
+// Clock tells the time.
+type Clock func() time.Time
+
+// Health is something that must work for the service to be of use.
+type Health interface {
+	// Check returns nil if it works and else what is wrong, within the
+	// context's deadline.
+	Check(ctx context.Context) error
+}
