@@ -1,0 +1,252 @@
+// Package products is what can be done with products, each act under the
+// policy: the authorizer is asked here, in front of the store, so that no
+// transport can forget it.
+//
+// Who may not even read a product is told that there is none.
+package products
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/fault"
+	"gatehouse/domain/product"
+	"gatehouse/domain/user"
+	"gatehouse/ports"
+)
+
+// ErrVersionConflict answers a change of a product that is not, or no longer,
+// of the version that the caller expects.
+var ErrVersionConflict = fault.New(fault.Stale, "version_conflict", "The product has been changed since you read it. Read it again and repeat.")
+
+// Config is what a [Service] is made of; every field but Rules is needed.
+type Config struct {
+	Products   ports.ProductRepository
+	Authorizer ports.Authorizer
+	Random     ports.Random
+	Now        ports.Clock
+	Rules      []product.Rule // what a team wants true of its products
+}
+
+// Service does what may be done with products.
+type Service struct{ Config }
+
+// New returns a service over the ports.
+func New(c Config) *Service { return &Service{c} }
+
+// Create makes a product that the actor owns. unread is what the transport
+// could not read of the draft, or nil; it is told together with what is wrong
+// with the rest, but only to who may create at all.
+func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, unread error) (product.Product, error) {
+	rights, err := s.Authorizer.Rights(ctx, a)
+	if err != nil {
+		return product.Product{}, err
+	}
+	if err := permit(rights, a, access.Create, access.Any(access.KindProduct)); err != nil {
+		return product.Product{}, err
+	}
+	now := s.Now()
+	p, err := product.New(product.ID{UUID: s.Random.ID(now)}, a.ID(), d, now)
+	if err := fault.Merge(unread, err); err != nil {
+		return product.Product{}, err
+	}
+	if err := s.check(rights, a, nil, &p); err != nil {
+		return product.Product{}, err
+	}
+	err = s.Products.Add(ctx, p)
+	if errors.Is(err, fault.NotFound) { // the account was deleted meanwhile
+		return product.Product{}, access.ErrUnauthenticated.Because(err)
+	}
+	if err != nil {
+		return product.Product{}, err
+	}
+	return p, nil
+}
+
+// Read returns the product.
+func (s *Service) Read(ctx context.Context, a access.Actor, id product.ID) (product.Product, error) {
+	p, _, err := s.read(ctx, a, id)
+	return p, err
+}
+
+// read returns the product if the actor may read it, with the actor's rights.
+func (s *Service) read(ctx context.Context, a access.Actor, id product.ID) (product.Product, access.Rights, error) {
+	rights, err := s.Authorizer.Rights(ctx, a)
+	if err != nil {
+		return product.Product{}, nil, err
+	}
+	p, err := s.Products.Find(ctx, id)
+	if err != nil {
+		return product.Product{}, nil, err
+	}
+	if err := permit(rights, a, access.Read, access.Product(p)); err != nil {
+		return product.Product{}, nil, err
+	}
+	return p, rights, nil
+}
+
+// Permissions returns the actions that the actor may do with the product.
+func (s *Service) Permissions(ctx context.Context, a access.Actor, id product.ID) ([]access.Action, error) {
+	p, rights, err := s.read(ctx, a, id)
+	if err != nil {
+		return nil, err
+	}
+	var may []access.Action
+	for _, action := range access.Actions() {
+		if action == access.Create { // is done with the kind, not with one
+			continue
+		}
+		d, err := rights.Decide(action, access.Product(p))
+		if err != nil {
+			return nil, err
+		}
+		if d.Allowed {
+			may = append(may, action)
+		}
+	}
+	return may, nil
+}
+
+// Query asks for a page of products. The zero Query is the first page of all.
+type Query struct {
+	Owner  user.ID          // zero means anybody's
+	Mine   bool             // only the actor's own
+	Status product.Status   // zero means any
+	Text   string           // what name or description contains
+	Sort   product.Sort     // zero means the newest first
+	After  product.Position // zero means from the start
+	Limit  int              // 0 means DefaultLimit
+}
+
+// Bounds of a page.
+const (
+	DefaultLimit = 20
+	MaxLimit     = 100
+)
+
+// Page is a piece of a list.
+type Page struct {
+	Items []product.Product
+	Next  *product.Position // where the next page starts after; nil on the last
+}
+
+// List returns a page of exactly the products that [Service.Read] would show.
+func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, error) {
+	if q.Mine && a.IsAnonymous() {
+		return Page{}, access.ErrUnauthenticated
+	}
+	rights, err := s.Authorizer.Rights(ctx, a)
+	if err != nil {
+		return Page{}, err
+	}
+	visible, err := rights.Filter(access.Read, access.KindProduct)
+	if err != nil {
+		return Page{}, err
+	}
+	if q.Mine {
+		visible = access.All{visible, access.OwnedBy(a.ID())}
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	limit = min(max(limit, 1), MaxLimit)
+	found, err := s.Products.List(ctx, ports.ProductQuery{
+		Visible: visible, Owner: q.Owner, Status: q.Status, Text: q.Text, Sort: q.Sort, After: q.After,
+		Limit: limit + 1, // one more tells whether there is another page
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	if len(found) <= limit {
+		return Page{Items: found}, nil
+	}
+	next := product.PositionOf(found[limit-1])
+	return Page{Items: found[:limit], Next: &next}, nil
+}
+
+// Match says whether a version is one that the caller expects (RFC 9110
+// section 13.1.1); nil expects nothing.
+type Match func(version int64) bool
+
+// Edit is a change that somebody asks for.
+type Edit struct {
+	Change product.Change
+	Match  Match
+	Unread error // as in [Service.Create]
+}
+
+// Update alters the product in one step: read, authorize, change, rules, write.
+// It returns [ErrVersionConflict] if the version is not expected.
+func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e Edit) (product.Product, error) {
+	rights, err := s.Authorizer.Rights(ctx, a)
+	if err != nil {
+		return product.Product{}, err
+	}
+	return s.Products.Update(ctx, id, func(p *product.Product) error {
+		if err := permit(rights, a, access.Update, access.Product(*p)); err != nil {
+			return err
+		}
+		if e.Match != nil && !e.Match(p.Version()) {
+			return ErrVersionConflict
+		}
+		before := *p
+		if err := fault.Merge(e.Unread, p.Apply(e.Change, s.Now())); err != nil {
+			return err
+		}
+		return s.check(rights, a, &before, p)
+	})
+}
+
+// Delete deletes the product, if its version is expected.
+func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m Match) error {
+	rights, err := s.Authorizer.Rights(ctx, a)
+	if err != nil {
+		return err
+	}
+	return s.Products.Delete(ctx, id, func(p product.Product) error {
+		if err := permit(rights, a, access.Delete, access.Product(p)); err != nil {
+			return err
+		}
+		if m != nil && !m(p.Version()) {
+			return ErrVersionConflict
+		}
+		return s.check(rights, a, &p, nil)
+	})
+}
+
+// check asks the team's rules about a transition.
+func (s *Service) check(rights access.Rights, a access.Actor, before, after *product.Product) error {
+	if len(s.Rules) == 0 {
+		return nil
+	}
+	return product.Check(s.Rules, product.Transition{Before: before, After: after, By: a.ID(), Roles: slices.Clone(rights.Roles())})
+}
+
+// permit turns a denial into what the actor may know: that there is nothing,
+// where it may not be read; that signing in could help, where nobody has;
+// else that it is forbidden.
+func permit(rights access.Rights, a access.Actor, action access.Action, r access.Resource) error {
+	d, err := rights.Decide(action, r)
+	if err != nil || d.Allowed {
+		return err
+	}
+	if action != access.Create && action != access.Read {
+		seen, err := rights.Decide(access.Read, r)
+		if err != nil {
+			return err
+		}
+		if !seen.Allowed {
+			return product.ErrUnknown
+		}
+	}
+	switch {
+	case action == access.Read:
+		return product.ErrUnknown
+	case a.IsAnonymous():
+		return access.ErrUnauthenticated
+	}
+	return access.ErrForbidden
+}
