@@ -1,0 +1,171 @@
+// Package casbinauthz decides with Casbin who may do what.
+//
+// [Authorizer] keeps one compiled reading of the policy table, replaces it by a
+// newer one as soon as a request carries a newer version, and never by one that
+// it cannot understand. A reading ([compiled]) hands Casbin the few rows that
+// can matter to a question, and Casbin applies roles, conditions and effects to
+// them by the model in configs/model.conf.
+//
+// Nothing is changed through Casbin: the table is kept by
+// ports.PolicyRepository, and a changed table is a new reading, built aside and
+// swapped in. Casbin's own ways of sharing an enforcer between goroutines that
+// decide and reload were found to race and to bring revoked rights back.
+package casbinauthz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/casbin/casbin/v2/model"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/fault"
+	"gatehouse/ports"
+)
+
+// Authorizer decides by the policy of a repository.
+type Authorizer struct {
+	policies   ports.PolicyRepository
+	vocabulary access.Vocabulary
+	model      model.Model
+	log        *slog.Logger
+
+	current   atomic.Pointer[compiled]
+	bad       atomic.Pointer[badTable]
+	reloading chan struct{} // holds one token: who takes it reloads
+}
+
+var (
+	_ ports.Authorizer = (*Authorizer)(nil)
+	_ ports.Health     = (*Authorizer)(nil)
+)
+
+// badTable is a version of the table that could not be understood, and why.
+type badTable struct {
+	version int64
+	why     error
+}
+
+// New returns an authorizer that decides by the given Casbin model. It reads no
+// policy yet: see [Authorizer.Load].
+func New(policies ports.PolicyRepository, v access.Vocabulary, modelText string, log *slog.Logger) (*Authorizer, error) {
+	m, err := model.NewModelFromString(modelText)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Casbin model: %w", err)
+	}
+	return &Authorizer{policies: policies, vocabulary: v, model: m, log: log, reloading: make(chan struct{}, 1)}, nil
+}
+
+// Load reads the policy as it is now. At start its error means that the service
+// must not run: the table is empty, or holds a word that nobody knows.
+func (a *Authorizer) Load(ctx context.Context) error {
+	table, err := a.policies.Load(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := compile(a.model, a.vocabulary, table)
+	if err != nil {
+		return err
+	}
+	a.adopt(c)
+	return nil
+}
+
+// Rights implements ports.Authorizer.
+func (a *Authorizer) Rights(ctx context.Context, actor access.Actor) (access.Rights, error) {
+	version := actor.PolicyVersion()
+	if version == 0 {
+		var err error
+		if version, err = a.policies.Version(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := a.atLeast(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	return newRights(c, actor), nil
+}
+
+// Check implements ports.Health. The authorizer is well if it decides by the
+// newest table; deciding by an older one because the newest is bad is not.
+func (a *Authorizer) Check(ctx context.Context) error {
+	version, err := a.policies.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := a.atLeast(ctx, version); err != nil {
+		return err
+	}
+	if bad := a.bad.Load(); bad != nil && bad.version >= version {
+		return fmt.Errorf("policy version %d cannot be used, version %d decides: %w", bad.version, a.current.Load().version, bad.why)
+	}
+	return nil
+}
+
+// atLeast returns a reading of that version or a newer one. Where that version
+// is bad it returns the last good one: nobody is allowed by it what was not
+// allowed before.
+func (a *Authorizer) atLeast(ctx context.Context, version int64) (*compiled, error) {
+	if c := a.settled(version); c != nil {
+		return c, nil
+	}
+	select {
+	case a.reloading <- struct{}{}:
+		defer func() { <-a.reloading }()
+	case <-ctx.Done():
+		return nil, fault.Outage(fmt.Errorf("waiting for the policy to be reloaded: %w", ctx.Err()))
+	}
+	if c := a.settled(version); c != nil { // somebody else reloaded while we waited
+		return c, nil
+	}
+	return a.reload(ctx, version)
+}
+
+// settled returns the reading to decide by if no reload could better it.
+func (a *Authorizer) settled(version int64) *compiled {
+	c := a.current.Load()
+	if c == nil || c.version >= version {
+		return c
+	}
+	if bad := a.bad.Load(); bad != nil && bad.version >= version {
+		return c
+	}
+	return nil
+}
+
+func (a *Authorizer) reload(ctx context.Context, version int64) (*compiled, error) {
+	table, err := a.policies.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if table.Version < version { // a replica that lags; what it says is not the newest
+		return nil, fault.Outage(fmt.Errorf("the policy store is at version %d, %d is wanted", table.Version, version))
+	}
+	c, err := compile(a.model, a.vocabulary, table)
+	if err == nil {
+		a.adopt(c)
+		return c, nil
+	}
+	last := a.current.Load()
+	if last == nil {
+		return nil, fault.Outage(errors.Join(errors.New("there is no policy to decide by"), err))
+	}
+	a.bad.Store(&badTable{version: table.Version, why: err})
+	a.log.ErrorContext(ctx, "the policy table cannot be used; the last good one goes on deciding",
+		"bad_version", table.Version, "deciding_version", last.version, "error", err)
+	return last, nil
+}
+
+// adopt puts c in the place of an older reading.
+func (a *Authorizer) adopt(c *compiled) {
+	for {
+		old := a.current.Load()
+		if old != nil && old.version > c.version || a.current.CompareAndSwap(old, c) {
+			return
+		}
+	}
+}
