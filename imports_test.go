@@ -43,9 +43,9 @@ var rooms = []room{
 		"github.com/gofiber/fiber/v2/...", "github.com/valyala/fasthttp/...", "github.com/go-json-experiment/json/...", "github.com/swaggest/swgui/..."}},
 	{folder: "adapters/httpapi/httptests", ours: []string{"domain/...", "ports", "application/...", "adapters/httpapi"}, others: []string{"..."}},
 	{folder: "adapters/gormrepo", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
-		"gorm.io/...", "github.com/jackc/pgx/v5/...", "github.com/ncruces/go-sqlite3/..."}},
+		"gorm.io/...", "github.com/jackc/...", "github.com/ncruces/go-sqlite3/..."}},
 	{folder: "adapters/fiberstore", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
-		"github.com/gofiber/storage/...", "github.com/jackc/pgx/v5/..."}},
+		"github.com/gofiber/storage/...", "github.com/jackc/..."}},
 	{folder: "adapters/casbinauthz", ours: []string{"domain/...", "ports"}, others: []string{"github.com/casbin/casbin/v2/..."}},
 	{folder: "adapters/argon2id", ours: []string{"domain/...", "ports"}, others: []string{"golang.org/x/crypto/argon2"}},
 	{folder: "adapters/memory", ours: []string{"domain/...", "ports"}},
