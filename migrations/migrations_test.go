@@ -1,0 +1,209 @@
+package migrations_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/ncruces/go-sqlite3/driver"
+
+	"gatehouse/migrations"
+	"gatehouse/tests/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// steps are the names of all steps, the same over both databases.
+var steps = []string{"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql"}
+
+// each runs a test over both databases, both of them empty.
+func each(t *testing.T, test func(t *testing.T, db *sql.DB, m *migrations.Migrator)) {
+	t.Run("postgres", func(t *testing.T) {
+		db := open(t, "pgx", pgtest.Database(t))
+		m, err := migrations.NewPostgres(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, db, m)
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		db := open(t, "sqlite3", "file:"+filepath.Join(t.TempDir(), "test.db"))
+		m, err := migrations.NewSQLite(db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, db, m)
+	})
+}
+
+func open(t *testing.T, driver, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestUpDownUp(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
+		wantPending(t, m, true)
+		wantUp(t, m, steps)
+		wantPending(t, m, false)
+		wantUp(t, m, nil)
+
+		for i := len(steps); i > 0; i-- {
+			if err := m.Down(t.Context()); err != nil {
+				t.Fatalf("Down from step %d = %v", i, err)
+			}
+			wantPending(t, m, true)
+			wantStates(t, m, i-1)
+		}
+		if err := m.Down(t.Context()); err != nil {
+			t.Fatalf("Down from nothing = %v, want nil", err)
+		}
+		for _, table := range []string{"users", "products", "policies", "role_inherits", "policy_state", "user_sessions"} {
+			if _, err := db.ExecContext(t.Context(), "SELECT * FROM "+table); err == nil {
+				t.Errorf("the table %s is still there after all steps down", table)
+			}
+		}
+
+		wantUp(t, m, steps)
+		wantStates(t, m, len(steps))
+		var version int64
+		if err := db.QueryRowContext(t.Context(), "SELECT version FROM policy_state").Scan(&version); err != nil || version != 0 {
+			t.Errorf("the version of the policy is %d, %v, want 0", version, err)
+		}
+	})
+}
+
+// A database that a newer release has migrated already is good enough.
+func TestNewerDatabase(t *testing.T) {
+	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
+		wantUp(t, m, steps)
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)"); err != nil {
+			t.Fatal(err)
+		}
+		wantPending(t, m, false)
+		wantUp(t, m, nil)
+	})
+}
+
+// Nodes that start at once on an empty database: every step is applied once.
+func TestNodesStartAtOnce(t *testing.T) {
+	const nodes = 8
+	url := pgtest.Database(t)
+	file := "file:" + filepath.Join(t.TempDir(), "test.db")
+	for name, node := range map[string]func(*testing.T) (*migrations.Migrator, error){
+		"postgres": func(t *testing.T) (*migrations.Migrator, error) { return migrations.NewPostgres(open(t, "pgx", url)) },
+		"sqlite": func(t *testing.T) (*migrations.Migrator, error) {
+			return migrations.NewSQLite(open(t, "sqlite3", file))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var wait sync.WaitGroup
+			var mu sync.Mutex
+			var applied []string
+			for range nodes {
+				m, err := node(t)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait.Go(func() {
+					names, err := m.Up(t.Context())
+					if err != nil {
+						t.Errorf("Up = %v", err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					applied = append(applied, names...)
+				})
+			}
+			wait.Wait()
+			slices.Sort(applied)
+			if !slices.Equal(applied, steps) {
+				t.Errorf("applied %v, want each of %v once", applied, steps)
+			}
+		})
+	}
+}
+
+// A database that cannot be asked is an error, and neither pending nor done.
+func TestUnreachable(t *testing.T) {
+	db := open(t, "pgx", "postgres://nobody@127.0.0.1:1/none?sslmode=disable&connect_timeout=1")
+	m, err := migrations.NewPostgres(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.Pending(ctx); err == nil {
+		t.Error("Pending = nil, want an error")
+	}
+	if _, err := m.Up(ctx); err == nil {
+		t.Error("Up = nil, want an error")
+	}
+}
+
+// The two databases have the same tables, and a column is where it is in the
+// other one; only the sessions are kept in different shapes.
+func TestSameTables(t *testing.T) {
+	columns := map[string][]string{}
+	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
+		wantUp(t, m, steps)
+		for _, table := range []string{"users", "products", "policies", "role_inherits", "policy_state"} {
+			rows, err := db.QueryContext(t.Context(), fmt.Sprintf("SELECT * FROM %s WHERE 1 = 0", table))
+			if err != nil {
+				t.Fatal(err)
+			}
+			names, err := rows.Columns()
+			rows.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if other, ok := columns[table]; ok && !slices.Equal(names, other) {
+				t.Errorf("%s has the columns %v, in the other database %v", table, names, other)
+			}
+			columns[table] = names
+		}
+	})
+}
+
+func wantUp(t *testing.T, m *migrations.Migrator, want []string) {
+	t.Helper()
+	if got, err := m.Up(t.Context()); err != nil || !slices.Equal(got, want) {
+		t.Fatalf("Up = %v, %v, want %v", got, err, want)
+	}
+}
+
+func wantPending(t *testing.T, m *migrations.Migrator, want bool) {
+	t.Helper()
+	if got, err := m.Pending(t.Context()); err != nil || got != want {
+		t.Fatalf("Pending = %v, %v, want %v", got, err, want)
+	}
+}
+
+// wantStates asks that the first n steps be applied and the others not.
+func wantStates(t *testing.T, m *migrations.Migrator, n int) {
+	t.Helper()
+	states, err := m.Status(t.Context())
+	if err != nil || len(states) != len(steps) {
+		t.Fatalf("Status = %v, %v, want %d steps", states, err, len(steps))
+	}
+	for i, s := range states {
+		if s.Name != steps[i] || s.Applied != (i < n) || s.AppliedAt.IsZero() == s.Applied {
+			t.Errorf("Status of step %d = %+v, want %s applied: %v", i, s, steps[i], i < n)
+		}
+	}
+}
