@@ -1,0 +1,7 @@
+package fiberstore
+
+// For the tests of the codec.
+var (
+	Encode = encode
+	Decode = decode
+)

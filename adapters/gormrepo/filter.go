@@ -1,0 +1,120 @@
+package gormrepo
+
+import (
+	"fmt"
+	"strings"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/user"
+)
+
+// A condition is the text of a WHERE clause with its values. The text is made
+// of constants of this package alone; whatever comes from outside is a value.
+type condition struct {
+	lite bool // it is for SQLite
+	text strings.Builder
+	args []any
+}
+
+// add writes a constant text with its values.
+func (c *condition) add(text string, args ...any) {
+	c.text.WriteString(text)
+	c.args = append(c.args, args...)
+}
+
+// and begins the next part, all of which must hold.
+func (c *condition) and(text string, args ...any) {
+	c.add(" AND ")
+	c.add(text, args...)
+}
+
+// filter writes what access.Filter.Holds decides, for the rows of products. No
+// column of theirs is ever NULL, so a NOT is true exactly where its part is not.
+func (c *condition) filter(f access.Filter) error {
+	switch f := f.(type) {
+	case access.All:
+		return c.join(f, " AND ", "TRUE")
+	case access.Either:
+		return c.either(f)
+	case access.Not:
+		c.add("NOT (")
+		err := c.filter(f.Filter)
+		c.add(")")
+		return err
+	case access.Compare:
+		c.compare(f)
+		return nil
+	}
+	// Not even "nothing": inside a Not that would be everything.
+	return fmt.Errorf("a filter that cannot be translated: %T", f)
+}
+
+// either writes an OR. SQLite would answer one of two indexed columns from both
+// indexes and then sort all that it found, a whole table for one page; as the
+// operand of IS TRUE it is looked at row by row, in the order of the list.
+func (c *condition) either(parts access.Either) error {
+	if !c.lite || len(parts) < 2 {
+		return c.join(parts, " OR ", "FALSE")
+	}
+	c.add("(")
+	err := c.join(parts, " OR ", "FALSE")
+	c.add(") IS TRUE")
+	return err
+}
+
+func (c *condition) join(parts []access.Filter, word, empty string) error {
+	if len(parts) == 0 {
+		c.add(empty)
+	}
+	for i, part := range parts {
+		if i > 0 {
+			c.add(word)
+		}
+		c.add("(")
+		if err := c.filter(part); err != nil {
+			return err
+		}
+		c.add(")")
+	}
+	return nil
+}
+
+// compare writes one comparison; one that the domain holds for nobody is FALSE.
+func (c *condition) compare(f access.Compare) {
+	relation, known := relations[f.Relation]
+	switch {
+	case !known:
+		c.add("FALSE")
+	case f.Field == access.FieldOwner && f.Relation == access.Equal && f.ID != (user.ID{}):
+		c.add("owner_id = ?", f.ID.String())
+	case f.Field == access.FieldStatus:
+		c.add("status"+relation, f.Text)
+	case f.Field == access.FieldCurrency:
+		c.add("price_currency"+relation, f.Text)
+	case f.Field == access.FieldAmount:
+		c.add("price_amount"+relation, f.Number)
+	case f.Field == access.FieldStock:
+		c.add("stock"+relation, f.Number)
+	default:
+		c.add("FALSE")
+	}
+}
+
+var relations = map[access.Relation]string{
+	access.Equal:   " = ?",
+	access.AtMost:  " <= ?",
+	access.AtLeast: " >= ?",
+}
+
+// contains writes that the folded name or description contains a folded text,
+// literally. PostgreSQL compares with LIKE, which an index of pg_trgm can serve.
+func (c *condition) contains(text string) {
+	if c.lite {
+		c.and("(instr(name_fold, ?) > 0 OR instr(description_fold, ?) > 0)", text, text)
+		return
+	}
+	pattern := "%" + literally.Replace(text) + "%"
+	c.and(`(name_fold LIKE ? ESCAPE '\' OR description_fold LIKE ? ESCAPE '\')`, pattern, pattern)
+}
+
+var literally = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

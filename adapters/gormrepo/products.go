@@ -1,0 +1,243 @@
+package gormrepo
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/product"
+	"gatehouse/domain/user"
+	"gatehouse/ports"
+)
+
+var _ ports.ProductRepository = (*Products)(nil)
+
+// Products keeps the products.
+type Products struct{ db *DB }
+
+// productRow is a row of products.
+type productRow struct {
+	ID              string `gorm:"primaryKey"`
+	OwnerID         string
+	Name            string
+	Description     string
+	NameFold        string // what is searched
+	DescriptionFold string
+	PriceAmount     int64
+	PriceCurrency   string
+	Stock           int64
+	Status          string
+	Version         int64
+	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
+	UpdatedAt       time.Time `gorm:"autoUpdateTime:false"`
+}
+
+// TableName is for GORM.
+func (productRow) TableName() string { return "products" }
+
+// selectProduct reads the columns in the order of productRow.fields. The folded
+// texts are not among them: nobody reads those.
+const selectProduct = "SELECT id, owner_id, name, description, price_amount, price_currency, stock, status, version, created_at, updated_at" +
+	" FROM products WHERE "
+
+func (r *productRow) fields() []any {
+	return []any{
+		&r.ID, &r.OwnerID, &r.Name, &r.Description, &r.PriceAmount, &r.PriceCurrency,
+		&r.Stock, &r.Status, &r.Version, &r.CreatedAt, &r.UpdatedAt,
+	}
+}
+
+// newProductRow writes a product down.
+func newProductRow(p product.Product) productRow {
+	s := p.State()
+	return productRow{
+		ID: s.ID.String(), OwnerID: s.OwnerID.String(), Name: s.Name, Description: s.Description,
+		NameFold: product.Fold(s.Name), DescriptionFold: product.Fold(s.Description),
+		PriceAmount: s.Price.Amount(), PriceCurrency: s.Price.Currency().String(), Stock: s.Stock,
+		Status: s.Status.String(), Version: s.Version, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+	}
+}
+
+// product reads the row; words that are unknown were not written by us.
+func (r *productRow) product() (product.Product, error) {
+	id, ok := product.ParseID(r.ID)
+	owner, known := user.ParseID(r.OwnerID)
+	status, valid := product.ParseStatus(r.Status)
+	if !ok || !known || !valid {
+		return product.Product{}, fmt.Errorf("the row of product %q cannot be read", r.ID)
+	}
+	return product.Restore(product.State{
+		ID: id, OwnerID: owner, Name: r.Name, Description: r.Description,
+		Price: product.RestorePrice(r.PriceAmount, r.PriceCurrency), Stock: r.Stock, Status: status,
+		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}), nil
+}
+
+// Add stores a new product.
+func (s *Products) Add(ctx context.Context, p product.Product) error {
+	row := newProductRow(p)
+	return s.db.failed("add product", s.db.write.WithContext(ctx).Create(&row).Error, nil)
+}
+
+// Find returns the product.
+func (s *Products) Find(ctx context.Context, id product.ID) (product.Product, error) {
+	var row productRow
+	if err := s.db.one(ctx, row.fields(), selectProduct+"id = ?", id.String()); err != nil {
+		return product.Product{}, s.db.failed("find product", err, product.ErrUnknown)
+	}
+	p, err := row.product()
+	return p, s.db.failed("find product", err, nil)
+}
+
+// List returns a page of products, with one statement.
+func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Product, error) {
+	// No text that is stored holds NUL or is no UTF-8, and PostgreSQL refuses
+	// to be asked.
+	if q.Limit <= 0 || strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text) {
+		return nil, nil
+	}
+	query, args, err := listStatement(q, s.db.lite)
+	if err != nil {
+		return nil, s.db.failed("list products", err, nil)
+	}
+	all, err := many(ctx, s.db, scanProduct, query, args...)
+	return all, s.db.failed("list products", err, nil)
+}
+
+func scanProduct(rows *sql.Rows) (product.Product, error) {
+	var row productRow
+	if err := rows.Scan(row.fields()...); err != nil {
+		return product.Product{}, err
+	}
+	return row.product()
+}
+
+// listStatement is the statement for a page, with its values.
+func listStatement(q ports.ProductQuery, lite bool) (string, []any, error) {
+	c := condition{lite: lite}
+	err := c.query(q)
+	return selectProduct + c.text.String(), c.args, err
+}
+
+// query writes all that follows WHERE.
+func (c *condition) query(q ports.ProductQuery) error {
+	if q.Visible == nil {
+		q.Visible = access.Nothing
+	}
+	c.add("(")
+	if err := c.filter(q.Visible); err != nil {
+		return err
+	}
+	c.add(")")
+	if q.Owner != (user.ID{}) {
+		c.and("owner_id = ?", q.Owner.String())
+	}
+	if q.Status != (product.Status{}) {
+		c.and("status = ?", q.Status.String())
+	}
+	if q.Text != "" {
+		c.contains(product.Fold(q.Text))
+	}
+	if q.Sort == (product.Sort{}) {
+		q.Sort = product.NewestFirst
+	}
+	return c.page(q.Sort, q.After, q.Limit)
+}
+
+// page writes the order and where in it to begin: after a position, compared as
+// a row, so that an index on the two columns leads straight to it. The limit is
+// part of the text: PostgreSQL plans for a parameter as if it were a tenth of
+// the table.
+func (c *condition) page(sort product.Sort, after product.Position, limit int) error {
+	column, value, err := sortColumn(sort, after)
+	if err != nil {
+		return err
+	}
+	relation, direction := " > ", " ASC"
+	if sort.Descending() {
+		relation, direction = " < ", " DESC"
+	}
+	if after != (product.Position{}) {
+		c.and("("+column+", id)"+relation+"(?, ?)", value, after.ID.String())
+	}
+	c.add(" ORDER BY " + column + direction + ", id" + direction + " LIMIT " + strconv.Itoa(limit))
+	return nil
+}
+
+// sortColumn is the closed list of what lists are ordered by, with the
+// position's value for it.
+func sortColumn(sort product.Sort, after product.Position) (column string, value any, err error) {
+	switch sort.Key() {
+	case product.NewestFirst.Key():
+		return "created_at", after.CreatedAt.UTC(), nil
+	case product.NameUp.Key():
+		return "name", after.Name, nil
+	case product.CheapestFirst.Key():
+		return "price_amount", after.Amount, nil
+	}
+	return "", nil, fmt.Errorf("no order is known by the name of %q", sort)
+}
+
+// Update changes the product in one step.
+func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (updated product.Product, err error) {
+	err = contend(ctx, func() (done bool, err error) {
+		updated, done, err = s.update(ctx, id, change)
+		return done, err
+	})
+	if err != nil {
+		return product.Product{}, err
+	}
+	return updated, nil
+}
+
+// update tries once; it is not done if the product was changed meanwhile.
+func (s *Products) update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, bool, error) {
+	before, err := s.Find(ctx, id)
+	if err != nil {
+		return product.Product{}, false, err
+	}
+	after := before
+	if err := change(&after); err != nil {
+		return product.Product{}, false, err
+	}
+	if after.Version() == before.Version() {
+		return before, true, nil
+	}
+	row := newProductRow(after)
+	result := s.db.write.WithContext(ctx).Model(&productRow{}).
+		Where(unchanged, before.ID().String(), before.Version(), before.OwnerID().String()).
+		Updates(map[string]any{
+			"owner_id": row.OwnerID, "name": row.Name, "description": row.Description,
+			"name_fold": row.NameFold, "description_fold": row.DescriptionFold,
+			"price_amount": row.PriceAmount, "price_currency": row.PriceCurrency, "stock": row.Stock,
+			"status": row.Status, "version": row.Version, "updated_at": row.UpdatedAt,
+		})
+	return after, result.RowsAffected == 1, s.db.failed("update product", result.Error, nil)
+}
+
+// unchanged is the product that was read. The version alone says so; the owner
+// is named again so that no mistake about versions can let anybody write to
+// what has become another's.
+const unchanged = "id = ? AND version = ? AND owner_id = ?"
+
+// Delete deletes the product in one step.
+func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
+	return contend(ctx, func() (bool, error) {
+		p, err := s.Find(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if err := check(p); err != nil {
+			return false, err
+		}
+		result := s.db.write.WithContext(ctx).
+			Where(unchanged, p.ID().String(), p.Version(), p.OwnerID().String()).
+			Delete(&productRow{})
+		return result.RowsAffected == 1, s.db.failed("delete product", result.Error, nil)
+	})
+}
