@@ -1,0 +1,85 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
+
+	"gatehouse/adapters/httpapi"
+	"gatehouse/application/accounts"
+	"gatehouse/application/products"
+	"gatehouse/application/sessions"
+	"gatehouse/domain/session"
+)
+
+// BenchmarkMe is what GET /me costs in this layer: ours, with session, headers
+// and log line, and a bare Fiber handler that answers as many bytes. The store
+// is in memory, and so is the connection.
+func BenchmarkMe(b *testing.B) {
+	server, token := benchServer(b)
+	bare := fiber.New(fiber.Config{DisableStartupMessage: true})
+	bare.Get("/me", func(c *fiber.Ctx) error {
+		now := time.Now()
+		return c.JSON(fiber.Map{
+			"id": "0199a3f2-7c1e-7d3a-9b1f-2c4e6a8d0f13", "email": "mina@example.com", "name": "", "roles": []string{"user"},
+			"status": "active", "emailVerified": false, "createdAt": now, "updatedAt": now,
+		})
+	})
+	b.Run("bare", func(b *testing.B) { ask(b, bare.Listener, token) })
+	b.Run("ours", func(b *testing.B) { ask(b, server.Serve, token) })
+}
+
+func ask(b *testing.B, serve func(net.Listener) error, token string) {
+	b.Helper()
+	ln := fasthttputil.NewInmemoryListener()
+	go func() { _ = serve(ln) }()
+	defer func() { _ = ln.Close() }()
+	c, err := ln.Dial()
+	if err != nil {
+		b.Fatal(err)
+	}
+	request := []byte("GET /me HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Mozilla/5.0\r\nAccept: application/json\r\nCookie: theme=dark; sid=" + token + "\r\n\r\n")
+	r := bufio.NewReader(c)
+	var res fasthttp.Response
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if err := res.Read(r); err != nil || res.StatusCode() != 200 {
+			b.Fatalf("%v %s", err, res.String())
+		}
+	}
+}
+
+func benchServer(b *testing.B) (*httpapi.Server, string) {
+	b.Helper()
+	st := stores(b)
+	now := func() time.Time { return time.Now() }
+	ss := sessions.New(sessions.Config{Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Hasher: st.Hasher, Random: st.Random, Now: now, Lifetime: session.DefaultLifetime})
+	as := accounts.New(accounts.Config{Users: st.Users, Directory: st.Directory, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: now})
+	if _, err := as.Register(context.Background(), accounts.Registration{Email: "mina@example.com", Password: "a-fine-passphrase"}); err != nil {
+		b.Fatal(err)
+	}
+	in, err := ss.SignIn(context.Background(), sessions.Credentials{Email: "mina@example.com", Password: "a-fine-passphrase"}, session.Device{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := httpapi.New(httpapi.Config{
+		Accounts: as, Sessions: ss, Products: products.New(products.Config{Products: st.Products, Authorizer: st.Authorizer, Random: st.Random, Now: now}),
+		PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Random: st.Random, Now: now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, in.Token.Reveal()
+}

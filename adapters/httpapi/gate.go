@@ -1,0 +1,59 @@
+package httpapi
+
+import "bytes"
+
+// envelope is what the header block says as it came over the wire, which the
+// parsed view of fasthttp no longer shows: how often framing headers stand
+// there, and every cookie header.
+type envelope struct {
+	sound   bool   // framed in one way only
+	cookies int    // how many cookies bear the session's name
+	token   []byte // the value of the last of them; shares memory with the block
+}
+
+// open reads a raw header block.
+//
+// A request with two lengths, a length and an encoding, two hosts or none means
+// different things to us and to a proxy in front of us; what one takes for a
+// body the other executes as the next request (request smuggling, CWE-444).
+// Such a request is refused, whichever of its readings would be harmless.
+func open(block []byte, cookie string) envelope {
+	var e envelope
+	var hosts, lengths, encodings int
+	folded := false
+	for len(block) > 0 {
+		line := block
+		if i := bytes.IndexByte(block, '\n'); i >= 0 {
+			line, block = block[:i], block[i+1:]
+		} else {
+			block = nil
+		}
+		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') { // obsolete folding, read in two ways too
+			folded = true
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
+			continue
+		}
+		switch name := line[:colon]; len(name) {
+		case len("Host"):
+			if bytes.EqualFold(name, []byte("Host")) && len(bytes.TrimSpace(line[colon+1:])) > 0 {
+				hosts++
+			}
+		case len("Cookie"):
+			if bytes.EqualFold(name, []byte("Cookie")) {
+				e.findCookie(line[colon+1:], cookie)
+			}
+		case len("Content-Length"):
+			if bytes.EqualFold(name, []byte("Content-Length")) {
+				lengths++
+			}
+		case len("Transfer-Encoding"):
+			if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
+				encodings++
+			}
+		}
+	}
+	e.sound = hosts == 1 && lengths+encodings <= 1 && !folded
+	return e
+}

@@ -1,0 +1,214 @@
+package httptests
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// talk sends bytes as they are and gives all answers that come back before the
+// server closes, and whether it closed.
+func (a *App) talk(t *testing.T, wait time.Duration, request string) (answers []*http.Response, closed bool) {
+	t.Helper()
+	c, err := net.Dial("tcp", a.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatalf("sending: %v", err)
+	}
+	return readAnswers(t, c, wait)
+}
+
+func readAnswers(t *testing.T, c net.Conn, wait time.Duration) (answers []*http.Response, closed bool) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(wait))
+	r := bufio.NewReader(c)
+	for {
+		res, err := http.ReadResponse(r, nil)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return answers, false
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("reading: %v", err)
+			}
+			return answers, true
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Errorf("reading a body: %v", err)
+		}
+		res.Body = io.NopCloser(bytes.NewReader(body))
+		answers = append(answers, res)
+	}
+}
+
+// wantOne wants one problem and a closed connection.
+func wantOne(t *testing.T, name string, answers []*http.Response, closed bool, status int, code string) {
+	t.Helper()
+	if len(answers) != 1 || !closed {
+		t.Errorf("%s: %d answers, closed %v; want one and closed", name, len(answers), closed)
+		return
+	}
+	res := answers[0]
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != status || !strings.Contains(string(body), `"code":"`+code+`"`) || res.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s = %d %s, want %d %s", name, res.StatusCode, body, status, code)
+	}
+	for _, h := range []string{"X-Request-Id", "Content-Security-Policy", "X-Content-Type-Options", "Cache-Control"} {
+		if res.Header.Get(h) == "" {
+			t.Errorf("%s: no %s", name, h)
+		}
+	}
+	if !res.Close {
+		t.Errorf("%s: no Connection: close", name)
+	}
+}
+
+// testSmuggling: of a request that two readers may frame in two ways nothing is
+// executed, least of all what hides in its body.
+func testSmuggling(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	const hidden = "DELETE /me/sessions HTTP/1.1\r\nHost: a\r\n\r\n"
+	post := func(headers, body string) string {
+		return "POST /logout HTTP/1.1\r\n" + headers + "\r\n" + body
+	}
+	n := len(hidden)
+	for name, request := range map[string]string{
+		"two lengths":            post(fmt.Sprintf("Host: a\r\nContent-Length: 0\r\nContent-Length: %d\r\n", n), hidden),
+		"two equal lengths":      post(fmt.Sprintf("Host: a\r\nContent-Length: %d\r\nContent-Length: %d\r\n", n, n), hidden),
+		"lengths in a list":      post(fmt.Sprintf("Host: a\r\nContent-Length: %d, %d\r\n", n, n), hidden),
+		"length and encoding":    post("Host: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+hidden),
+		"encoding and length":    post("Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n", "0\r\n\r\n"+hidden),
+		"identity and length":    post("Host: a\r\nTransfer-Encoding: identity\r\nContent-Length: 4\r\n", "abcd"+hidden),
+		"two encodings":          post("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"+hidden),
+		"two equal encodings":    post("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+hidden),
+		"unknown encoding":       post("Host: a\r\nTransfer-Encoding: xchunked\r\n", "0\r\n\r\n"+hidden),
+		"encodings in a list":    post("Host: a\r\nTransfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"+hidden),
+		"negative length":        post("Host: a\r\nContent-Length: -1\r\n", hidden),
+		"signed length":          post(fmt.Sprintf("Host: a\r\nContent-Length: +%d\r\n", n), hidden),
+		"hexadecimal length":     post("Host: a\r\nContent-Length: 0x4\r\n", "abcd"+hidden),
+		"blank in a name":        post("Host: a\r\nContent-Length : 4\r\n", "abcd"+hidden),
+		"folded encoding":        post("Host: a\r\nTransfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"+hidden),
+		"folded header":          post("Host: a\r\nX-A: b\r\n Content-Length: 4\r\n", "abcd"+hidden),
+		"two hosts":              post("Host: a\r\nHost: b\r\nContent-Length: 0\r\n", hidden),
+		"no host":                post("Content-Length: 0\r\n", hidden),
+		"empty host":             post("Host: \r\nContent-Length: 0\r\n", hidden),
+		"no host in 1.0":         "POST /logout HTTP/1.0\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n" + hidden,
+		"encoding in 1.0":        "POST /logout HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"bad chunk size":         post("Host: a\r\nTransfer-Encoding: chunked\r\n", "0x4\r\nabcd\r\n0\r\n\r\n"+hidden),
+		"chunk without CRLF":     post("Host: a\r\nTransfer-Encoding: chunked\r\n", "4\r\nabcdX0\r\n\r\n"+hidden),
+		"no HTTP":                "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n",
+		"no version":             "GET /livez\r\n\r\n",
+		"NUL in a header":        "GET /livez HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+		"header without a colon": "GET /livez HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n",
+	} {
+		answers, closed := app.talk(t, 8*time.Second, request)
+		wantOne(t, name, answers, closed, 400, "malformed_request")
+	}
+	answers, closed := app.talk(t, time.Second, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if len(answers) != 2 || !closed || answers[0].StatusCode != 200 || answers[1].StatusCode != 404 {
+		t.Errorf("two honest requests: %d answers, closed %v", len(answers), closed)
+	}
+	answers, _ = app.talk(t, 300*time.Millisecond, "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+	if len(answers) != 1 || answers[0].StatusCode != 422 {
+		t.Errorf("an honest chunked request: %v", answers)
+	}
+	answers, _ = app.talk(t, 300*time.Millisecond, "GET http://other.example/livez HTTP/1.1\r\nHost: a\r\n\r\n")
+	if len(answers) != 1 || answers[0].StatusCode != 200 {
+		t.Errorf("an absolute request target: %v", answers)
+	}
+	answers, closed = app.talk(t, 8*time.Second, "GET /livez HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("x", 17<<10)+"\r\n\r\n")
+	wantOne(t, "long headers", answers, closed, 431, "headers_too_large")
+	answers, closed = app.talk(t, 8*time.Second, "GET /"+strings.Repeat("x", 1<<20)+" HTTP/1.1\r\nHost: a\r\n\r\n")
+	wantOne(t, "a long path", answers, closed, 431, "headers_too_large")
+	app.Anonymous().Do("GET", "/products?q="+strings.Repeat("x", 15000), nil).Want(200, "")
+}
+
+// testTooLarge: whoever sends too much gets to read why.
+func testTooLarge(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	big := `{"email":"` + strings.Repeat("x", 1<<20) + `"}`
+	for _, path := range []string{"/login", "/register", "/products", "/logout", "/nowhere"} {
+		a := app.Anonymous().Do("POST", path, big)
+		if a.Status != 413 || a.Code() != "body_too_large" {
+			t.Errorf("POST %s with 1 MB = %d %q", path, a.Status, a.Code())
+		}
+	}
+	for _, size := range []int{64 << 10, 64<<10 + 1} {
+		pad := `{"zzz":"` + strings.Repeat("x", size-10) + `"}`
+		if got, want := app.Anonymous().Do("POST", "/login", pad).Status, map[int]int{64 << 10: 422, 64<<10 + 1: 413}[size]; got != want {
+			t.Errorf("a body of %d bytes = %d, want %d", size, got, want)
+		}
+	}
+	for range 20 {
+		req := must(http.NewRequest("POST", "http://"+app.Addr+"/login", io.MultiReader(strings.NewReader(big)))) // of unknown length: chunked
+		res, err := app.transp.RoundTrip(req)
+		if err != nil {
+			t.Errorf("posting 1 MB in chunks: %v", err)
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != 413 {
+			t.Errorf("posting 1 MB in chunks = %d", res.StatusCode)
+		}
+	}
+	head := "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+	answers, closed := app.talk(t, 5*time.Second, head+fmt.Sprintf("Content-Length: %d\r\n\r\n", len(big))+big)
+	wantOne(t, "1 MB over a raw socket", answers, closed, 413, "body_too_large")
+	answers, closed = app.talk(t, 5*time.Second, head+"Content-Length: 1099511627776\r\n\r\n{}")
+	wantOne(t, "a lying length", answers, closed, 413, "body_too_large")
+	chunks := strings.Repeat("2000\r\n"+strings.Repeat("x", 0x2000)+"\r\n", 200)
+	answers, closed = app.talk(t, 5*time.Second, head+"Transfer-Encoding: chunked\r\n\r\n"+chunks)
+	wantOne(t, "endless chunks", answers, closed, 413, "body_too_large")
+	answers, closed = app.talk(t, 5*time.Second, head+"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+	wantOne(t, "a large expectation", answers, closed, 413, "body_too_large")
+	answers, closed = app.talk(t, time.Second, head+"Expect: 100-continue\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+	if len(answers) != 2 || !closed || answers[0].StatusCode != 100 || answers[1].StatusCode != 422 {
+		t.Errorf("Expect: 100-continue: %d answers, closed %v", len(answers), closed)
+	}
+	small := start(t, open, Options{BodyLimit: 100})
+	small.Anonymous().Do("POST", "/login", `{"zzz":"`+strings.Repeat("x", 100)+`"}`).Want(413, "body_too_large")
+	small.Anonymous().Do("POST", "/login", `{"zzz":1}`).Want(422, "validation_failed")
+}
+
+// testSlowSenders: who does not finish a request is cut within six seconds.
+func testSlowSenders(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	type result struct {
+		name    string
+		answers []*http.Response
+		closed  bool
+		took    time.Duration
+	}
+	results := make(chan result)
+	cases := map[string]string{
+		"half a header": "GET /livez HTTP/1.1\r\nHost: a\r\nX-",
+		"half a body":   "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{",
+		"half a chunk":  "POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+	}
+	for name, request := range cases {
+		go func() {
+			began := time.Now()
+			answers, closed := app.talk(t, 9*time.Second, request)
+			results <- result{name, answers, closed, time.Since(began)}
+		}()
+	}
+	for range cases {
+		r := <-results
+		wantOne(t, r.name, r.answers, r.closed, 408, "request_timeout")
+		if r.took > 7500*time.Millisecond {
+			t.Errorf("%s was cut after %v", r.name, r.took)
+		}
+	}
+}

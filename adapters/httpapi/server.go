@@ -1,0 +1,293 @@
+// Package httpapi is the public face of the service: JSON over HTTP/1.1, on
+// Fiber. It reads requests, finds out who asks, calls the application and
+// writes down what it answered. It decides nothing and holds no rule.
+//
+// Read [Config] and [New] first, then routes in this file, which is the whole
+// surface. The way of a request is middleware.go; a body is read by body.go,
+// an error becomes an answer in problem.go, and accounts.go, sessions.go,
+// products.go and service.go hold the handlers. openapi.json is the same
+// surface in words for clients; a test compares the two.
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"gatehouse/application/accounts"
+	"gatehouse/application/products"
+	"gatehouse/application/sessions"
+	"gatehouse/ports"
+)
+
+// Bounds that hold where the configuration says nothing else.
+const (
+	DefaultBodyLimit      = 64 << 10
+	DefaultRequestTimeout = 2 * time.Second
+)
+
+// Bounds that no configuration changes. The read timeout is what a slow sender
+// (slowloris) gets, the header buffer what a browser with many cookies needs.
+const (
+	headerLimit  = 16 << 10
+	readTimeout  = 5 * time.Second
+	writeTimeout = 10 * time.Second
+	idleTimeout  = 60 * time.Second
+)
+
+// Config is what a [Server] is made of. Everything without a default is needed.
+type Config struct {
+	Accounts *accounts.Service
+	Sessions *sessions.Service
+	Products *products.Service
+
+	Health map[string]ports.Health // by the name under which GET /readyz tells of it; may be empty
+
+	PublicURL      *url.URL       // where clients reach the service; decides cookie name, Secure and HSTS
+	TrustedOrigins []string       // other origins whose pages may call, such as "https://app.example.com"
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+
+	BodyLimit      int           // bytes; 0 means DefaultBodyLimit
+	RequestTimeout time.Duration // 0 means DefaultRequestTimeout
+
+	Random  ports.Random
+	Now     ports.Clock
+	Log     *slog.Logger
+	Version string // of the build, told in the OpenAPI document; may be empty
+}
+
+// check tells what is missing, so that the process does not start half wired.
+func (c Config) check() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("httpapi: "+what))
+		}
+	}
+	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
+	need(c.Random != nil && c.Now != nil && c.Log != nil, "Random, Now and Log are needed")
+	need(c.BodyLimit >= 0 && c.RequestTimeout >= 0, "limits are not negative")
+	errs = append(errs, checkPublicURL(c.PublicURL))
+	return errors.Join(errs...)
+}
+
+// checkPublicURL holds plain http to loopback hosts: elsewhere a session cookie
+// without Secure could be read off the wire (ASVS 5.0 3.3.1).
+func checkPublicURL(u *url.URL) error {
+	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("httpapi: PublicURL is an absolute http or https URL")
+	}
+	host := u.Hostname()
+	ip, err := netip.ParseAddr(host)
+	loopback := err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+	if u.Scheme == "http" && !loopback {
+		return fmt.Errorf("httpapi: PublicURL %s: http is for loopback hosts only", u.Redacted())
+	}
+	return nil
+}
+
+// Server serves the API. It is made by [New].
+type Server struct {
+	Config
+	app      *fiber.App
+	route    fasthttp.RequestHandler // what Fiber does with a request
+	http     *fasthttp.Server
+	table    []route
+	cookie   cookieStyle
+	trusted  []string   // TrustedOrigins, normalised
+	headers  []headerKV // on every answer
+	document document   // openapi.json as it is served
+	docs     *docs
+	draining atomic.Bool
+}
+
+// New returns a server that is ready to serve.
+func New(c Config) (*Server, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.BodyLimit == 0 {
+		c.BodyLimit = DefaultBodyLimit
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = DefaultRequestTimeout
+	}
+	s := &Server{Config: c, cookie: newCookieStyle(c.PublicURL), headers: securityHeaders(c.PublicURL)}
+	var err error
+	if s.trusted, err = parseOrigins(c.TrustedOrigins); err != nil {
+		return nil, err
+	}
+	s.document = newDocument(c.Version, s.cookie.name)
+	if s.docs, err = newDocs(); err != nil {
+		return nil, err
+	}
+	s.build()
+	return s, nil
+}
+
+// build makes the Fiber app and puts our own entrance in front of it.
+func (s *Server) build() {
+	s.app = fiber.New(fiber.Config{
+		Immutable:                    true, // strings of a request outlive it in sessions and logs
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		DisableStartupMessage:        true,
+		DisableDefaultContentType:    true,
+		DisablePreParseMultipartForm: true,
+		BodyLimit:                    s.BodyLimit,
+		ReadBufferSize:               headerLimit,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		ErrorHandler:                 s.fail,
+	})
+	s.app.Use(s.withDeadline, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
+	s.table = s.routes()
+	for _, r := range s.table {
+		s.mount(r)
+	}
+	s.route = s.app.Handler()
+	s.http = s.app.Server()
+	s.http.Handler = s.serve
+	s.http.ErrorHandler = s.failEarly
+	s.http.ExpectHandler = s.expect
+	s.http.CloseOnShutdown = true
+	s.http.SecureErrorLogMessage = true // errors of fasthttp quote the request otherwise, cookies too
+}
+
+// Serve answers what comes in on ln. It blocks until [Server.Shutdown].
+func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(lingering{ln}) }
+
+// Drain has GET /readyz answer 503 from now on, so that a load balancer sends
+// no more. Everything else is still answered.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown takes no new connections and waits until what is in flight has been
+// answered, or until ctx ends, whose error it returns then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	return s.http.ShutdownWithContext(ctx)
+}
+
+// Handler is the whole server as one function, for tests over an in-memory
+// listener.
+func (s *Server) Handler() fasthttp.RequestHandler { return s.serve }
+
+// Route is one row of the surface.
+type Route struct {
+	Method string
+	Path   string // "/products/{id}"
+	Name   string // its operationId in the OpenAPI document
+}
+
+// Routes lists the surface. HEAD is served wherever GET is, and OPTIONS to
+// pages of trusted origins; neither is listed.
+func (s *Server) Routes() []Route {
+	list := make([]Route, len(s.table))
+	for i, r := range s.table {
+		list[i] = r.Route
+	}
+	return list
+}
+
+type route struct {
+	Route
+	handle fiber.Handler
+	quiet  bool // asked by machines every second: logged at Debug
+}
+
+func (s *Server) routes() []route {
+	row := func(method, path, name string, h fiber.Handler) route {
+		return route{Route: Route{method, path, name}, handle: h}
+	}
+	probe := func(path, name string, h fiber.Handler) route {
+		return route{Route: Route{fiber.MethodGet, path, name}, handle: h, quiet: true}
+	}
+	return []route{
+		row("POST", "/register", "register", s.public(s.register)),
+		row("POST", "/login", "login", s.public(s.login)),
+		row("POST", "/logout", "logout", s.logout),
+		row("GET", "/me", "getMe", s.private(s.getMe)),
+		row("PATCH", "/me", "updateMe", s.private(s.updateMe)),
+		row("GET", "/me/sessions", "listMySessions", s.private(s.listSessions)),
+		row("DELETE", "/me/sessions", "endMyOtherSessions", s.private(s.endOtherSessions)),
+		row("DELETE", "/me/sessions/{id}", "endMySession", s.private(s.endSession)),
+		row("PUT", "/me/password", "changePassword", s.private(s.changePassword)),
+
+		row("POST", "/products", "createProduct", s.public(s.createProduct)),
+		row("GET", "/products", "listProducts", s.public(s.listProducts)),
+		row("GET", "/products/{id}", "getProduct", s.public(s.getProduct)),
+		row("PATCH", "/products/{id}", "updateProduct", s.public(s.updateProduct)),
+		row("DELETE", "/products/{id}", "deleteProduct", s.public(s.deleteProduct)),
+		row("GET", "/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
+
+		probe("/livez", "getLiveness", s.livez),
+		probe("/readyz", "getReadiness", s.readyz),
+		row("GET", "/openapi.json", "getOpenAPI", s.getDocument),
+		row("GET", "/docs", "getDocs", s.getDocs),
+		row("GET", "/docs/{asset}", "getDocsAsset", s.getDocsAsset),
+	}
+}
+
+// mount hands a row to Fiber, which spells parameters ":id" and serves HEAD
+// with what serves GET.
+func (s *Server) mount(r route) {
+	path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
+	handle := func(c *fiber.Ctx) error {
+		x := exchangeOf(c.Context())
+		x.route, x.quiet = r.Path, r.quiet
+		return r.handle(c)
+	}
+	if r.Method == fiber.MethodGet {
+		s.app.Get(path, handle)
+		return
+	}
+	s.app.Add(r.Method, path, handle)
+}
+
+type headerKV struct{ key, value []byte }
+
+// securityHeaders are on every answer, errors included. The CSP is that of an
+// API whose answers are never a page: should a browser be made to show one,
+// nothing in it runs or loads.
+func securityHeaders(public *url.URL) []headerKV {
+	list := []headerKV{
+		{[]byte("X-Content-Type-Options"), []byte("nosniff")},
+		{[]byte("Referrer-Policy"), []byte("no-referrer")},
+		{[]byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")},
+		{[]byte("Cross-Origin-Resource-Policy"), []byte("same-origin")},
+		{[]byte("X-Frame-Options"), []byte("DENY")},
+		{[]byte("Cache-Control"), []byte("no-store")}, // taken back where an answer is the same for all
+	}
+	if public.Scheme == "https" {
+		list = append(list, headerKV{[]byte("Strict-Transport-Security"), []byte("max-age=63072000; includeSubDomains")})
+	}
+	return list
+}
+
+// document is openapi.json as it is served, with its ETag.
+type document struct {
+	body []byte
+	etag string
+}
+
+// newDocument fills in what only the running service knows.
+func newDocument(version, cookie string) document {
+	body := openAPI
+	if version != "" {
+		body = bytes.Replace(body, []byte(`"version": "0.0.0"`), fmt.Appendf(nil, `"version": %q`, version), 1)
+	}
+	body = bytes.Replace(body, []byte(`"name": "sid"`), fmt.Appendf(nil, `"name": %q`, cookie), 1)
+	return document{body: body, etag: contentTag(body)}
+}
