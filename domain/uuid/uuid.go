@@ -2,7 +2,7 @@
 // (RFC 9562 section 5.7), which sorts by the time at which it was made.
 //
 // The domain draws no randomness and reads no clock: [New] takes both. Where
-// ids come from is ports.IDs.
+// ids come from is ports.Random.
 package uuid
 
 import (
