@@ -55,7 +55,8 @@ type UserRepository interface {
 // there, so that a session that was ended is never brought back by a slower
 // request. Implementations pass portstest.Sessions.
 type SessionRepository interface {
-	// Add stores a new session. It returns fault.NotFound if there is no such
+	// Add stores a new session under a key that nobody has used: keys are hashes
+	// of fresh random tokens. It returns fault.NotFound if there is no such
 	// user.
 	Add(ctx context.Context, s session.Session) error
 	// Resume returns the session with the key, its user, and the version of the
@@ -103,7 +104,7 @@ type ProductRepository interface {
 	// an error, Update returns it as it is and keeps nothing; if change leaves
 	// the version as it was, nothing is written. change may run more than once
 	// and must not call the store. It returns fault.NotFound if there is no
-	// such product.
+	// such product, or no user with the id of its new owner.
 	Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error)
 	// Delete deletes the product if check, called with what is stored, returns
 	// nil, as one step: what is deleted is what was checked. Else it returns
@@ -117,7 +118,7 @@ type ProductQuery struct {
 	Visible access.Filter    // only those for which it holds; nil means access.Nothing
 	Owner   user.ID          // only those of this owner; zero means anybody's
 	Status  product.Status   // only those in this status; zero means any
-	Text    string           // only those whose folded name or description contains it, folded, literally
+	Text    string           // only those whose folded name or description contains product.Fold(Text), literally
 	Sort    product.Sort     // the zero Sort means product.NewestFirst
 	After   product.Position // only those that come later in the order; zero means from the start
 	Limit   int              // at most so many
@@ -143,7 +144,9 @@ type Authorizer interface {
 	// Rights returns what the actor may do by a policy at least as new as
 	// a.PolicyVersion(), and where that is zero, as the newest there is when
 	// Rights is called. It returns fault.Unavailable if such a policy cannot be
-	// had.
+	// had. A newer table that cannot be understood, empty or with an unknown
+	// word in it, is passed over: the last good one goes on deciding, so that a
+	// bad table never allows anything new.
 	Rights(ctx context.Context, a access.Actor) (access.Rights, error)
 }
 

@@ -1,0 +1,106 @@
+// Package memory keeps everything in memory, behind every port: for the unit
+// tests of a team's own rules and for trying things. It is real code with locks
+// and copies, held to the same contract suites as the databases; only nothing
+// survives the process.
+//
+// [New] gives an empty [DB]; its methods give the repositories, which share one
+// state, so that a product needs an owner here as well.
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/fault"
+	"gatehouse/domain/product"
+	"gatehouse/domain/session"
+	"gatehouse/domain/user"
+	"gatehouse/ports"
+)
+
+// DB is the state that all repositories of package memory share.
+type DB struct {
+	mu       sync.RWMutex
+	users    map[user.ID]userRow
+	byEmail  map[string]user.ID // by canonical address
+	products map[product.ID]productRow
+	sessions map[session.Key]session.Session
+	policy   access.Table
+	writes   int // of users and products
+}
+
+// A row's revision is the number of the write that made it, so that an update
+// notices another, and that a row was made anew under an id.
+type (
+	userRow struct {
+		user     user.User
+		revision int
+	}
+	productRow struct {
+		product  product.Product
+		search   [2]string // folded name and description
+		revision int
+	}
+)
+
+var _ ports.Health = (*DB)(nil)
+
+// New returns an empty database.
+func New() *DB {
+	return &DB{
+		users: map[user.ID]userRow{}, byEmail: map[string]user.ID{},
+		products: map[product.ID]productRow{}, sessions: map[session.Key]session.Session{},
+	}
+}
+
+// Users gives the repository of users.
+func (db *DB) Users() *Users { return &Users{db} }
+
+// Sessions gives the repository and directory of sessions.
+func (db *DB) Sessions() *Sessions { return &Sessions{db} }
+
+// Products gives the repository of products.
+func (db *DB) Products() *Products { return &Products{db} }
+
+// Policies gives the repository of policies.
+func (db *DB) Policies() *Policies { return &Policies{db} }
+
+// Check implements ports.Health: memory is always there.
+func (db *DB) Check(ctx context.Context) error { return alive(ctx) }
+
+// alive refuses what nobody waits for any more, as a database would.
+func alive(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Outage(err)
+	}
+	return nil
+}
+
+// read runs f with the state held still.
+func (db *DB) read(ctx context.Context, f func() error) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return f()
+}
+
+// revision numbers a write that is under way.
+func (db *DB) revision() int {
+	db.writes++
+	return db.writes
+}
+
+// write runs f with the state to itself.
+func (db *DB) write(ctx context.Context, f func() error) error {
+	if err := alive(ctx); err != nil {
+		return err
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return f()
+}
+
+var errIDTaken = fault.New(fault.Conflict, "id_taken", "There is something with this id already.")

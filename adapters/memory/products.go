@@ -1,0 +1,162 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"gatehouse/domain/access"
+	"gatehouse/domain/product"
+	"gatehouse/domain/user"
+	"gatehouse/ports"
+)
+
+// Products keeps products in memory.
+type Products struct{ db *DB }
+
+var _ ports.ProductRepository = (*Products)(nil)
+
+// put stores the product, within a write.
+func (s *Products) put(p product.Product) {
+	search := [2]string{product.Fold(p.Name()), product.Fold(p.Description())}
+	s.db.products[p.ID()] = productRow{product: p, search: search, revision: s.db.revision()}
+}
+
+// Add implements ports.ProductRepository.
+func (s *Products) Add(ctx context.Context, p product.Product) error {
+	return s.db.write(ctx, func() error {
+		if _, taken := s.db.products[p.ID()]; taken {
+			return errIDTaken
+		}
+		if _, ok := s.db.users[p.OwnerID()]; !ok {
+			return user.ErrUnknown
+		}
+		s.put(p)
+		return nil
+	})
+}
+
+// Find implements ports.ProductRepository.
+func (s *Products) Find(ctx context.Context, id product.ID) (product.Product, error) {
+	row, err := s.row(ctx, id)
+	return row.product, err
+}
+
+func (s *Products) row(ctx context.Context, id product.ID) (row productRow, err error) {
+	err = s.db.read(ctx, func() error {
+		var ok bool
+		if row, ok = s.db.products[id]; !ok {
+			return product.ErrUnknown
+		}
+		return nil
+	})
+	return row, err
+}
+
+// List implements ports.ProductRepository.
+func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Product, error) {
+	if q.Visible == nil {
+		q.Visible = access.Nothing
+	}
+	if q.Sort == (product.Sort{}) {
+		q.Sort = product.NewestFirst
+	}
+	q.Text = product.Fold(q.Text)
+	var list []product.Product
+	err := s.db.read(ctx, func() error {
+		for _, row := range s.db.products {
+			if meant(q, row) {
+				list = append(list, row.product)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b product.Product) int {
+		return q.Sort.Compare(product.PositionOf(a), product.PositionOf(b))
+	})
+	return list[:min(len(list), max(q.Limit, 0))], err
+}
+
+// meant reports whether the query, its text folded, asks for the row.
+func meant(q ports.ProductQuery, row productRow) bool {
+	p := row.product
+	switch {
+	case q.Owner != (user.ID{}) && p.OwnerID() != q.Owner:
+		return false
+	case q.Status != (product.Status{}) && p.Status() != q.Status:
+		return false
+	case !strings.Contains(row.search[0], q.Text) && !strings.Contains(row.search[1], q.Text):
+		return false
+	case q.After != (product.Position{}) && q.Sort.Compare(product.PositionOf(p), q.After) <= 0:
+		return false
+	}
+	return q.Visible.Holds(access.Product(p))
+}
+
+// Update implements ports.ProductRepository. change runs without the lock, as
+// in [Users.Update].
+func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
+	for {
+		row, err := s.row(ctx, id)
+		if err != nil {
+			return product.Product{}, err
+		}
+		next := row.product
+		if err := change(&next); err != nil {
+			return product.Product{}, err
+		}
+		if next.Version() == row.product.Version() {
+			return row.product, nil
+		}
+		done, err := s.unchanged(ctx, row, func() error {
+			if _, ok := s.db.users[next.OwnerID()]; !ok {
+				return user.ErrUnknown
+			}
+			s.put(next)
+			return nil
+		})
+		if err != nil {
+			return product.Product{}, err
+		}
+		if done {
+			return next, nil
+		}
+	}
+}
+
+// Delete implements ports.ProductRepository.
+func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
+	for {
+		row, err := s.row(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := check(row.product); err != nil {
+			return err
+		}
+		done, err := s.unchanged(ctx, row, func() error {
+			delete(s.db.products, id)
+			return nil
+		})
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// unchanged runs act if the row is still as it was read, and reports whether it
+// was.
+func (s *Products) unchanged(ctx context.Context, old productRow, act func() error) (done bool, err error) {
+	err = s.db.write(ctx, func() error {
+		now, ok := s.db.products[old.product.ID()]
+		if !ok {
+			return product.ErrUnknown
+		}
+		if now.revision != old.revision {
+			return nil
+		}
+		done = true
+		return act()
+	})
+	return done, err
+}

@@ -1,0 +1,89 @@
+// Package portstest holds one contract suite for each port. Every adapter runs
+// the suites of the ports that it implements from its own tests, so that a
+// store in memory, SQLite and PostgreSQL keep the same promises.
+//
+// A suite is a list of named checks. Each check is given something of its own,
+// opened empty by the function that the adapter passes in, and runs as a
+// subtest. Read [Users] first; what the checks are made of stands in
+// fixtures.go. selftest_test.go breaks the stores of package memory in as many
+// ways as there are checks: one that cannot fail is found there.
+package portstest
+
+import (
+	"context"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"gatehouse/domain/access"
+	"gatehouse/ports"
+)
+
+// SessionStores are the stores that the suites of sessions need, all of them
+// over one empty database.
+type SessionStores struct {
+	Users     ports.UserRepository
+	Sessions  ports.SessionRepository
+	Directory ports.SessionDirectory
+	Policies  ports.PolicyRepository
+}
+
+// ProductStores are the stores that the suite of products needs, both over one
+// empty database.
+type ProductStores struct {
+	Users    ports.UserRepository
+	Products ports.ProductRepository
+}
+
+// Users holds a ports.UserRepository to its promises.
+func Users(t *testing.T, open func(t *testing.T) ports.UserRepository) { run(t, userChecks, open) }
+
+// Sessions holds a ports.SessionRepository to its promises.
+func Sessions(t *testing.T, open func(t *testing.T) SessionStores) { run(t, sessionChecks, open) }
+
+// SessionDirectory holds a ports.SessionDirectory to its promises.
+func SessionDirectory(t *testing.T, open func(t *testing.T) SessionStores) {
+	run(t, directoryChecks, open)
+}
+
+// Products holds a ports.ProductRepository to its promises.
+func Products(t *testing.T, open func(t *testing.T) ProductStores) { run(t, productChecks, open) }
+
+// Policies holds a ports.PolicyRepository to its promises.
+func Policies(t *testing.T, open func(t *testing.T) ports.PolicyRepository) {
+	run(t, policyChecks, open)
+}
+
+// Authorizer holds a ports.Authorizer to its promises. open makes one that
+// decides by the policies, in the words of the vocabulary; the policies are the
+// suite's own, so that a table can be raised, go bad and be out of reach.
+func Authorizer(t *testing.T, open func(t *testing.T, policies ports.PolicyRepository, vocabulary access.Vocabulary) ports.Authorizer) {
+	run(t, authorizerChecks, func(t *testing.T) authorizerOpener {
+		return func(p ports.PolicyRepository, v access.Vocabulary) ports.Authorizer { return open(t, p, v) }
+	})
+}
+
+// PasswordHasher holds a ports.PasswordHasher to its promises.
+func PasswordHasher(t *testing.T, open func(t *testing.T) ports.PasswordHasher) {
+	run(t, hasherChecks, open)
+}
+
+// tester is what a check needs of *testing.T; the self-test puts a recorder in
+// its place, to see a check fail.
+type tester interface {
+	rapid.TB
+	Context() context.Context
+}
+
+// check is one named promise, tried on a store that is its own.
+type check[S any] struct {
+	name string
+	run  func(t tester, store S)
+}
+
+func run[S any](t *testing.T, checks []check[S], open func(*testing.T) S) {
+	t.Helper()
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
+	}
+}

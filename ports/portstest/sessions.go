@@ -1,0 +1,379 @@
+package portstest
+
+import (
+	"context"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"gatehouse/domain/fault"
+	"gatehouse/domain/session"
+	"gatehouse/domain/user"
+)
+
+var sessionChecks = []check[SessionStores]{
+	{"every field is kept", sessionsKeepEveryField},
+	{"nobody has no session", sessionsOfNobody},
+	{"a missing session is not found", sessionsMissing},
+	{"resuming reads what holds now", sessionsResumeNow},
+	{"disabling and a new epoch are seen at once", sessionsEpoch},
+	{"a renewal is kept", sessionsRenew},
+	{"a renewal keeps every field", sessionsReplaceEveryField},
+	{"a rotation kills the old token", sessionsRotate},
+	{"ending ends one, once and for all", sessionsEnd},
+	{"what was ended does not come back", sessionsStayEnded},
+	{"replacing is possible until the end", sessionsUntilTheEnd},
+	{"a renewal loses against an ending", sessionsEndRace},
+	{"a rotation loses against an ending by handle", sessionsEndOneRace},
+	{"of rotations at once one wins", sessionsRotateRace},
+	{"a cancelled context is an outage", sessionsCancelled},
+}
+
+// lifetime is how long the sessions of the checks last.
+var lifetime = session.Lifetime{Idle: time.Hour, Absolute: 8 * time.Hour, Remembered: 720 * time.Hour, Step: 5 * time.Minute}
+
+// newSession makes the n-th session, begun n seconds after noon.
+func newSession(n int, owner user.ID) session.Session {
+	d := session.Device{UserAgent: "check", IP: netip.MustParseAddr("192.0.2.1")}
+	return session.Begin(session.ID{UUID: id(n)}, key(n), owner, 0, false, d, lifetime, noon.Add(time.Duration(n)*time.Second))
+}
+
+func (s SessionStores) add(t tester, n int, owner user.ID) session.Session {
+	t.Helper()
+	one := newSession(n, owner)
+	must(t, s.Sessions.Add(t.Context(), one), "Add(session %d)", n)
+	return one
+}
+
+// renewed is one as used at now.
+func renewed(t tester, one session.Session, now time.Time) session.Session {
+	t.Helper()
+	next, ok := one.Renewed(lifetime, now)
+	if !ok {
+		t.Fatalf("the session is not renewed: the check is wrong")
+	}
+	return next
+}
+
+// wantAlive holds the store to giving the session for its key.
+func (s SessionStores) wantAlive(t tester, one session.Session, what string) {
+	t.Helper()
+	got, err := s.Sessions.Resume(t.Context(), one.Key())
+	if err != nil {
+		t.Errorf("Resume(%s) = %v, want the session", what, err)
+		return
+	}
+	want(t, got.Session.State(), one.State(), "Resume(%s)", what)
+}
+
+// wantDead holds the store to knowing no such key.
+func (s SessionStores) wantDead(t tester, one session.Session, what string) {
+	t.Helper()
+	wantError(t, second(s.Sessions.Resume(t.Context(), one.Key())), fault.NotFound, "Resume(%s)", what)
+}
+
+// wantCount holds the directory to the number of a user's sessions.
+func (s SessionStores) wantCount(t tester, owner user.ID, n int, what string) {
+	t.Helper()
+	list, err := s.Directory.List(t.Context(), owner)
+	if err != nil || len(list) != n {
+		t.Errorf("%s the user has %d sessions, %v, want %d", what, len(list), err, n)
+	}
+}
+
+// extremes are sessions with the greatest and with the least of everything.
+func extremes(owner user.ID) []session.Session {
+	full := session.State{
+		ID: session.ID{UUID: id(2)}, Key: key(2), UserID: owner, Epoch: math.MaxInt64, Remembered: true,
+		Device:    session.NewDevice(strings.Repeat("브'\"\\%", 200), netip.MustParseAddr("2001:db8::ffff")),
+		CreatedAt: longAgo, SeenAt: noon.Add(time.Microsecond), IdleEnd: noon.Add(lifetime.Idle), End: farAway,
+	}
+	empty := session.State{
+		ID: session.ID{UUID: id(3)}, Key: key(3), UserID: owner,
+		CreatedAt: noon, SeenAt: noon, IdleEnd: noon.Add(lifetime.Idle), End: noon.Add(lifetime.Idle),
+	}
+	mapped := newSession(4, owner).State()
+	mapped.Device = session.NewDevice("", netip.MustParseAddr("::ffff:192.0.2.1"))
+	return []session.Session{session.Restore(full), session.Restore(empty), session.Restore(mapped)}
+}
+
+func sessionsKeepEveryField(t tester, s SessionStores) {
+	u := fullUser(t, 1)
+	must(t, s.Users.Add(t.Context(), u), "Add(user)")
+	for _, one := range append(extremes(u.ID()), newSession(1, u.ID())) {
+		must(t, s.Sessions.Add(t.Context(), one), "Add(%+v)", one.State())
+		got, err := s.Sessions.Resume(t.Context(), one.Key())
+		must(t, err, "Resume")
+		want(t, got.Session.State(), one.State(), "Resume().Session")
+		want(t, got.User.State(), u.State(), "Resume().User")
+	}
+}
+
+// A sign-in that overtakes the deletion of its account must not leave a key to
+// it behind.
+func sessionsOfNobody(t tester, s SessionStores) {
+	addUser(t, s.Users, 1)
+	one := newSession(1, userID(2))
+	wantError(t, s.Sessions.Add(t.Context(), one), fault.NotFound, "Add(session of nobody)")
+	s.wantDead(t, one, "a session of nobody")
+}
+
+func sessionsMissing(t tester, s SessionStores) {
+	one := s.add(t, 1, addUser(t, s.Users, 1).ID())
+	next := newSession(2, one.UserID())
+	s.wantDead(t, next, "an unknown key")
+	wantError(t, second(s.Sessions.Resume(t.Context(), session.Key{})), fault.NotFound, "Resume(zero key)")
+	wantError(t, s.Sessions.Replace(t.Context(), next.Key(), next, noon), fault.NotFound, "Replace(unknown key)")
+	must(t, s.Sessions.End(t.Context(), next.Key()), "End(unknown key)")
+	s.wantDead(t, next, "an unknown key after Replace")
+	s.wantAlive(t, one, "the other session")
+}
+
+// Roles, status and policy count from the next request on: nothing of them may
+// be kept from before.
+func sessionsResumeNow(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one := s.add(t, 1, u.ID())
+	resumed := func(version int64) {
+		t.Helper()
+		got, err := s.Sessions.Resume(t.Context(), one.Key())
+		must(t, err, "Resume")
+		want(t, got.User.State(), u.State(), "Resume().User")
+		want(t, got.PolicyVersion, version, "Resume().PolicyVersion")
+	}
+	resumed(0)
+	u = fullUser(t, 1)
+	must(t, second(s.Users.Update(t.Context(), u.ID(), func(now *user.User) error {
+		u = with(u, func(s *user.State) { s.CreatedAt = now.CreatedAt() })
+		*now = u
+		return nil
+	})), "Update(user)")
+	resumed(0)
+	seed(t, s.Policies, seedRows(), seedInherits(), true)
+	resumed(1)
+}
+
+func sessionsEpoch(t tester, s SessionStores) {
+	changes := []func(*user.User){
+		func(u *user.User) { u.Disable(noon) },
+		func(u *user.User) { u.ChangePassword(user.NewPasswordHash("$new$"), noon) },
+	}
+	for n, change := range changes {
+		u := addUser(t, s.Users, n)
+		one := s.add(t, n, u.ID())
+		got, err := s.Sessions.Resume(t.Context(), one.Key())
+		if err != nil || !got.Good(noon) {
+			t.Errorf("Resume before the change = %v, good: %v, want a good session", err, got.Good(noon))
+		}
+		must(t, second(s.Users.Update(t.Context(), u.ID(), func(u *user.User) error { change(u); return nil })), "Update(user)")
+		got, err = s.Sessions.Resume(t.Context(), one.Key())
+		if err != nil || got.Good(noon) {
+			t.Errorf("Resume after change %d = %v, good: %v, want a session that is not good", n, err, got.Good(noon))
+		}
+	}
+}
+
+func sessionsRenew(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
+	now := noon.Add(30 * time.Minute)
+	next := renewed(t, one, now)
+	must(t, s.Sessions.Replace(t.Context(), one.Key(), next, now), "Replace(renewed)")
+	s.wantAlive(t, next, "the renewed session")
+	s.wantAlive(t, other, "another session of the user")
+	s.wantCount(t, u.ID(), 2, "after a renewal")
+	// The new idle end counts, and no more the old one.
+	later := one.IdleEnd().Add(time.Minute)
+	must(t, s.Sessions.Replace(t.Context(), one.Key(), renewed(t, next, later), later), "Replace(after the first idle end)")
+}
+
+func sessionsReplaceEveryField(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one := s.add(t, 1, u.ID())
+	for _, next := range extremes(u.ID()) {
+		state := next.State()
+		state.ID, state.Key, state.CreatedAt = one.ID(), one.Key(), one.CreatedAt()
+		next = session.Restore(state)
+		must(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), "Replace(%+v)", state)
+		s.wantAlive(t, next, "what it was replaced by")
+	}
+}
+
+// The token before a change of privilege may be known to others: it is why the
+// token changes (session fixation).
+func sessionsRotate(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
+	next := one.Rotated(key(9), 1)
+	must(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), "Replace(rotated)")
+	s.wantDead(t, one, "the old token")
+	s.wantAlive(t, next, "the new token")
+	s.wantAlive(t, other, "another session of the user")
+	s.wantCount(t, u.ID(), 2, "after a rotation")
+}
+
+func sessionsEnd(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
+	for range 2 {
+		must(t, s.Sessions.End(t.Context(), one.Key()), "End")
+		s.wantDead(t, one, "what was ended")
+		s.wantAlive(t, other, "another session of the user")
+	}
+	must(t, s.Sessions.End(t.Context(), session.Key{}), "End(zero key)")
+	s.wantCount(t, u.ID(), 1, "after an ending")
+}
+
+// A slow request that was begun before the session ended and writes afterwards
+// brings it back in express-session, scs and Fiber's own middleware
+// (architecture.md, "Sessions").
+func sessionsStayEnded(t tester, s SessionStores) {
+	endings := map[string]func(context.Context, session.Session) error{
+		"End": func(ctx context.Context, one session.Session) error { return s.Sessions.End(ctx, one.Key()) },
+		"EndOne": func(ctx context.Context, one session.Session) error {
+			return s.Directory.EndOne(ctx, one.UserID(), one.ID())
+		},
+		"EndOthers": func(ctx context.Context, one session.Session) error {
+			return second(s.Directory.EndOthers(ctx, one.UserID(), session.Key{}))
+		},
+		"Prune": func(ctx context.Context, one session.Session) error {
+			return second(s.Directory.Prune(ctx, one.IdleEnd(), 10))
+		},
+		"a rotation": func(ctx context.Context, one session.Session) error {
+			return s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(99), 1), noon)
+		},
+	}
+	n := 0
+	for what, end := range endings {
+		n++
+		u := addUser(t, s.Users, n)
+		one := s.add(t, n, u.ID())
+		must(t, end(t.Context(), one), "%s", what)
+		before, err := s.Directory.List(t.Context(), u.ID())
+		must(t, err, "List")
+		renewal, rotation := renewed(t, one, noon.Add(10*time.Minute)), one.Rotated(key(98), 1)
+		for late, next := range map[string]session.Session{"renewal": renewal, "rotation": rotation} {
+			wantError(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), fault.NotFound, "Replace(%s) after %s", late, what)
+			s.wantDead(t, one, "after "+what+" and a late "+late)
+			s.wantDead(t, next, "after "+what+" and a late "+late)
+		}
+		s.wantCount(t, u.ID(), len(before), "after "+what+" and late writes")
+		if what == "a rotation" {
+			s.wantAlive(t, one.Rotated(key(99), 1), "the rotated session")
+		}
+	}
+}
+
+// A session is over at the very instant of its end, whatever next says of it.
+func sessionsUntilTheEnd(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	for n, c := range []struct {
+		before time.Duration // from now to the end
+		alive  bool
+	}{
+		{time.Minute, true}, {time.Microsecond, true}, {time.Nanosecond, true},
+		{0, false}, {-time.Nanosecond, false}, {-time.Microsecond, false}, {-time.Hour, false},
+	} {
+		one := s.add(t, n, u.ID())
+		now := one.IdleEnd().Add(-c.before)
+		state := one.State()
+		state.SeenAt, state.IdleEnd = now, now.Add(lifetime.Idle)
+		next := session.Restore(state)
+		err := s.Sessions.Replace(t.Context(), one.Key(), next, now)
+		if c.alive {
+			must(t, err, "Replace %v before the end", c.before)
+			s.wantAlive(t, next, "what was renewed in time")
+			continue
+		}
+		wantError(t, err, fault.NotFound, "Replace %v after the end", -c.before)
+		wantError(t, s.Sessions.Replace(t.Context(), one.Key(), next.Rotated(key(99), 0), now), fault.NotFound, "Replace(rotated) %v after the end", -c.before)
+		s.wantDead(t, next.Rotated(key(99), 0), "what was rotated too late")
+		// It may be there still, but as it was.
+		if got, err := s.Sessions.Resume(t.Context(), one.Key()); err == nil {
+			want(t, got.Session.State(), one.State(), "Resume after a late Replace")
+		}
+	}
+}
+
+// Upserts left 354 of 400 sessions alive here (threats.md, law 2).
+func sessionsEndRace(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	for n := range 200 {
+		one := s.add(t, n, u.ID())
+		now := noon.Add(30 * time.Minute)
+		next := renewed(t, one, now)
+		race(n, func() {
+			if err := s.Sessions.End(t.Context(), one.Key()); err != nil {
+				t.Errorf("End = %v, want no error", err)
+			}
+		}, func() {
+			if err := s.Sessions.Replace(t.Context(), one.Key(), next, now); err != nil {
+				wantError(t, err, fault.NotFound, "Replace beside End")
+			}
+		})
+	}
+	s.wantCount(t, u.ID(), 0, "after 200 endings beside renewals")
+}
+
+// The handle stays when the token changes, so ending by handle always ends.
+func sessionsEndOneRace(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	for n := range 100 {
+		one := s.add(t, n, u.ID())
+		race(n, func() {
+			if err := s.Directory.EndOne(t.Context(), u.ID(), one.ID()); err != nil {
+				t.Errorf("EndOne beside a rotation = %v, want no error", err)
+			}
+		}, func() {
+			if err := s.Sessions.Replace(t.Context(), one.Key(), one.Rotated(key(1000+n), 0), noon); err != nil {
+				wantError(t, err, fault.NotFound, "Replace beside EndOne")
+			}
+		})
+	}
+	s.wantCount(t, u.ID(), 0, "after 100 endings beside rotations")
+}
+
+func sessionsRotateRace(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	for n := range 50 {
+		one := s.add(t, n, u.ID())
+		var errs [2]error
+		rotate := func(i int) func() {
+			return func() {
+				errs[i] = s.Sessions.Replace(t.Context(), one.Key(), one.Rotated(key(1000+2*n+i), 0), noon)
+			}
+		}
+		race(n, rotate(0), rotate(1))
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Errorf("two rotations of one token = %v and %v, want one to succeed", errs[0], errs[1])
+		}
+		for i, err := range errs {
+			if err != nil {
+				wantError(t, err, fault.NotFound, "Replace beside another rotation")
+				s.wantDead(t, one.Rotated(key(1000+2*n+i), 0), "the rotation that lost")
+			}
+		}
+		s.wantDead(t, one, "the rotated token")
+	}
+	s.wantCount(t, u.ID(), 50, "after 50 double rotations")
+}
+
+// An outage that reads as "no session" signs everybody out.
+func sessionsCancelled(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	one, ctx := s.add(t, 1, u.ID()), gone(t)
+	next := newSession(2, u.ID())
+	wantUnavailable(t, map[string]error{
+		"Add":                 s.Sessions.Add(ctx, next),
+		"Add of nobody's":     s.Sessions.Add(ctx, newSession(3, userID(3))),
+		"Resume":              second(s.Sessions.Resume(ctx, one.Key())),
+		"Resume of none":      second(s.Sessions.Resume(ctx, key(9))),
+		"Replace":             s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(8), 1), noon),
+		"Replace of none":     s.Sessions.Replace(ctx, key(9), next, noon),
+		"End":                 s.Sessions.End(ctx, one.Key()),
+		"End of what is none": s.Sessions.End(ctx, key(9)),
+	})
+	s.wantAlive(t, one, "after cancelled calls")
+	s.wantCount(t, u.ID(), 1, "after cancelled calls")
+}
