@@ -1,0 +1,266 @@
+package bootstrap_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gatehouse/bootstrap"
+	"gatehouse/configs"
+	"gatehouse/tests/pgtest"
+)
+
+// line is one shell to type commands in: a folder, an environment.
+type line struct {
+	testing.TB
+	environ []string
+}
+
+// said is what a command answered.
+type said struct {
+	code     int
+	out, err string
+}
+
+func newLine(t *testing.T, environ ...string) line {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	return line{t, environ}
+}
+
+// run runs a command with something on standard input.
+func (l line) run(in string, args ...string) said {
+	l.Helper()
+	var out, errs bytes.Buffer
+	code := bootstrap.Main(args, l.environ, strings.NewReader(in), &out, &errs)
+	return said{code, out.String(), errs.String()}
+}
+
+// want runs a command and holds it to an exit code and to texts, on standard
+// output where it succeeds and on standard error where not.
+func (l line) want(code int, in string, args []string, texts ...string) said {
+	l.Helper()
+	got := l.run(in, args...)
+	text := got.out
+	if code != 0 {
+		text = got.err
+	}
+	if got.code != code {
+		l.Errorf("gatehouse %q = %d, want %d\n%s%s", args, got.code, code, got.out, got.err)
+	}
+	for _, want := range texts {
+		if !strings.Contains(text, want) {
+			l.Errorf("gatehouse %q says %q, want %q", args, text, want)
+		}
+	}
+	if strings.Contains(got.err, "goroutine ") {
+		l.Errorf("gatehouse %q shows a stack trace", args)
+	}
+	return got
+}
+
+func words(s string) []string { return strings.Fields(s) }
+
+func TestHelp(t *testing.T) {
+	l := newLine(t)
+	l.want(0, "", nil, "Usage: gatehouse <command>", "serve", "user create", "config print")
+	l.want(0, "", words("--help"), "Usage: gatehouse <command>")
+	for _, command := range []string{
+		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy check",
+		"migrate", "migrate up", "migrate down", "migrate status", "config", "config print", "config example", "health", "version",
+	} {
+		l.want(0, "", words(command+" --help"), "Usage: gatehouse "+command)
+	}
+	help := l.want(0, "", words("serve --help"), "Examples:").out
+	for _, s := range configs.Settings() {
+		if !strings.Contains(help, "--"+s.Flag) || !strings.Contains(strings.Join(words(help), " "), s.Env[0].Name) {
+			t.Errorf("serve --help does not tell of %s", s.Key)
+		}
+	}
+	if brief := l.run("", "version", "--help").out; strings.Contains(brief, "--session-idle") {
+		t.Errorf("version --help is full of settings:\n%s", brief)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	l := newLine(t)
+	l.want(2, "", words("serv"), "unexpected argument serv")
+	l.want(2, "", words("user"), "expected one of")
+	l.want(2, "", words("user create"), "--email")
+	l.want(2, "", words("serve --nothing"), "unknown flag --nothing")
+	l.want(2, "", words("user create --email a@example.com --password x"), "unknown flag --password")
+	l.want(2, "", words("user create --email a@example.com --password-stdin --generate"), "can't be used together")
+	l.want(2, "", words("user list --listen nowhere --log-level loud"), "2 faults", "--listen", "--log-level")
+	l.want(2, "", words("config print --config none.yaml"), "none.yaml")
+	l.want(0, "", words("version"), "gatehouse ")
+}
+
+func TestConfigCommands(t *testing.T) {
+	l := newLine(t, "GATEHOUSE_DATABASE_URL=postgres://gate:secretword@db/gate", "GATEHOUSE_TRUSTED_PROXIES=10.0.0.0/8, ::1", "PORT=9000", "GATEHOUSE_SESION_IDLE=1h")
+	got := l.want(0, "", words("config print --log-level debug"),
+		"listen: \":9000\"", "# PORT", "# default, now http://localhost:9000", "url: \"postgres://gate:***@db/gate\"", "# GATEHOUSE_DATABASE_URL", "level: debug", "# --log-level")
+	if strings.Contains(got.out+got.err, "secretword") {
+		t.Errorf("a secret is printed:\n%s", got.out)
+	}
+	if !strings.Contains(got.err, "GATEHOUSE_SESION_IDLE means nothing to Gatehouse; did you mean GATEHOUSE_SESSION_IDLE?") {
+		t.Errorf("no warning of a misspelt variable: %q", got.err)
+	}
+	// What is printed can be read again, and comes to the same.
+	if err := os.WriteFile("printed.yaml", []byte(got.out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := line{t, nil}.want(0, "", words("config print --config printed.yaml"))
+	comment := regexp.MustCompile(` +# .*`)
+	if a, b := comment.ReplaceAllString(got.out, ""), comment.ReplaceAllString(again.out, ""); a != b {
+		t.Errorf("printed\n%sread again it is\n%s", a, b)
+	}
+	if example := l.want(0, "", words("config example")); example.out != configs.Example() {
+		t.Error("config example prints something else")
+	}
+}
+
+func TestUserCommands(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+url(t))
+			l.want(1, "", words("user list"), `run "gatehouse migrate up" first`)
+			l.want(1, "", words("user create --email ann@example.com"), "--password-stdin", "--generate")
+			l.want(1, "", words("user create --email ann --generate"), "no e-mail address")
+			l.want(1, "", words("user create --email ann@example.com --roles A --generate"), `"A" is no role`)
+			l.want(1, "short\n", words("user create --email ann@example.com --password-stdin"), "at least 8 characters")
+			l.want(1, "\n", words("user create --email ann@example.com --password-stdin"), "no password on standard input")
+			l.want(1, strings.Repeat("x", 5000), words("user create --email ann@example.com --password-stdin"), "too long to be a password")
+
+			made := l.want(0, "correct horse battery\r\n", words("user create --email ann@example.com --roles admin,user --password-stdin"), "created ann@example.com with the roles admin, user")
+			if strings.Contains(made.out+made.err, "correct horse") {
+				t.Errorf("the password is shown: %s", made.out)
+			}
+			l.want(1, "", words("user create --email ANN@example.com --generate"), "there is a user ANN@example.com already")
+			generated := l.want(0, "", words("user create --email bob@example.com --roles amdin --generate"), "created bob@example.com with the roles amdin", "password: ", "shown this once")
+			if !strings.Contains(generated.err, "does not speak of the role amdin") {
+				t.Errorf("no warning of a misspelt role: %q", generated.err)
+			}
+			if m := regexp.MustCompile(`password: ([a-z2-7]{5}-){3}[a-z2-7]{5}\n`).FindString(generated.out); m == "" {
+				t.Errorf("no password in %q", generated.out)
+			}
+			l.want(0, "", words("user set-roles bob@example.com moderator, user"), "bob@example.com has the roles moderator, user")
+			l.want(1, "", words("user set-roles bob@example.com anonymous"), "anonymous belongs to visitors")
+			l.want(1, "", words("user set-roles nobody@example.com user"), "there is no user nobody@example.com")
+			l.want(0, "", words("user disable bob@example.com"), "bob@example.com is disabled")
+			list := l.want(0, "", words("user list"), "EMAIL", "ann@example.com", "admin, user", "disabled").out
+			if n := strings.Count(list, "\n"); n != 3 {
+				t.Errorf("user list has %d lines, want 3:\n%s", n, list)
+			}
+			l.want(0, "", words("user enable bob@example.com"), "may sign in")
+			l.want(1, "", words("user enable x"), "there is no user x")
+		})
+	}
+}
+
+// databases are empty ones of each kind that keeps anything.
+func databases(t *testing.T) map[string]func(*testing.T) string {
+	t.Helper()
+	return map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "g.db") },
+		"postgres": func(t *testing.T) string { return pgtest.Database(t) },
+	}
+}
+
+func TestMigrateCommands(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+url(t))
+			l.want(0, "", words("migrate status"), "0001_users.sql", "missing")
+			l.want(0, "", words("migrate down"), "nothing to do")
+			first := l.want(0, "", words("migrate up"), "applied 0001_users.sql").out
+			l.want(0, "", words("migrate up"), "nothing to do")
+			if status := l.want(0, "", words("migrate status"), "applied 20").out; strings.Contains(status, "missing") {
+				t.Errorf("after up:\n%s", status)
+			}
+			steps := strings.Count(first, "applied ")
+			for range steps {
+				l.want(0, "", words("migrate down"), "took back ")
+			}
+			l.want(0, "", words("migrate down"), "nothing to do")
+			l.want(1, "", words("policy list"), "not up to date")
+			if second := l.want(0, "", words("migrate up")).out; second != first {
+				t.Errorf("up again applies\n%swant\n%s", second, first)
+			}
+			l.want(0, "", words("policy check"), "is good")
+		})
+	}
+}
+
+func TestPolicyCommands(t *testing.T) {
+	l := newLine(t, "GATEHOUSE_DATABASE_URL=sqlite:g.db")
+	l.want(0, "", words("migrate up"))
+	list := l.want(0, "", words("policy list"), "p, user, product, update, own, allow", "g, admin, moderator", "# version 1").out
+	l.want(0, "", words("policy check"), "the policy in the database is good: 18 rows, 3 inheritances")
+	if err := os.WriteFile("p.csv", []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.want(0, "", words("policy check p.csv"), "p.csv is good: 18 rows, 3 inheritances")
+	bad := map[string]string{
+		"p, user, produkt, read, any, allow": `unknown resource "produkt"`,
+		"q, user":                            "line 1",
+		"# nothing":                          "empty",
+		"g, a, b\ng, b, a\np, user, product, read, any, allow":              "inherits itself",
+		"p, user, product, read, any, allow\np,user,product,read,any,allow": "twice",
+	}
+	for text, want := range bad {
+		if err := os.WriteFile("bad.csv", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l.want(1, "", words("policy check bad.csv"), "bad.csv", want)
+	}
+	l.want(1, "", words("policy check none.csv"), "none.csv: no such file")
+}
+
+func TestDemo(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+url(t))
+			got := l.want(0, "", words("demo"), "Made 12 products and 3 users", "owner@demo.example.com", "moderator@demo.example.com", "admin@demo.example.com")
+			l.want(0, "", words("demo"), "The demo was run before, and nothing was changed")
+			l.want(0, "", words("user list"), "owner@demo.example.com")
+
+			n := start(t, bootstrap.Program{Config: configuration(t, l.environ...)})
+			c := newCaller(t, n)
+			if shown := c.want(200, "GET", "/products?limit=100", "")["items"].([]any); len(shown) != 9 {
+				t.Errorf("a visitor sees %d products, want the 9 published ones", len(shown))
+			}
+			password := regexp.MustCompile(`owner@demo\S+ +user +(\S+)`).FindStringSubmatch(got.out)
+			if password == nil {
+				t.Fatalf("no password in %s", got.out)
+			}
+			c.want(200, "POST", "/login", fmt.Sprintf(`{"email":"owner@demo.example.com","password":%q}`, password[1]))
+			if mine := c.want(200, "GET", "/products?owner=me&limit=100", "")["items"].([]any); len(mine) != 12 {
+				t.Errorf("the owner has %d products, want 12", len(mine))
+			}
+		})
+	}
+}
+
+func TestHealthCommand(t *testing.T) {
+	n := start(t, bootstrap.Program{Config: configuration(t, "GATEHOUSE_DATABASE_URL=memory:")})
+	l := newLine(t, "GATEHOUSE_LISTEN="+n.Addr().String())
+	l.want(0, "", words("health"), "/livez answers 200")
+	l.want(0, "", words("health --ready"), "/readyz answers 200")
+	u, err := url.Parse(n.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line{t, []string{"PORT=" + u.Port()}}.want(1, "", words("health --listen 127.0.0.1:1"), "is the service running?")
+}
+
+func TestMemoryKeepsNothing(t *testing.T) {
+	l := newLine(t, "GATEHOUSE_DATABASE_URL=memory:")
+	for _, command := range []string{"demo", "user list", "user create --email a@example.com --generate", "migrate up", "policy check"} {
+		l.want(1, "", words(command), "keeps nothing")
+	}
+}

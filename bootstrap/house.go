@@ -1,0 +1,130 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"gatehouse/adapters/argon2id"
+	"gatehouse/adapters/casbinauthz"
+	"gatehouse/adapters/system"
+	"gatehouse/application/accounts"
+	"gatehouse/application/administration"
+	"gatehouse/application/products"
+	"gatehouse/application/sessions"
+	"gatehouse/configs"
+	"gatehouse/domain/access"
+	"gatehouse/domain/uuid"
+	"gatehouse/ports"
+)
+
+// house is the application over its stores: everything but a transport.
+type house struct {
+	database   *database
+	stores     stores
+	random     ports.Random
+	authorizer *casbinauthz.Authorizer
+	vocabulary access.Vocabulary
+	accounts   *accounts.Service
+	sessions   *sessions.Service
+	products   *products.Service
+	operator   *administration.Operator
+}
+
+// schema says what is to be done about migrations.
+type schema int
+
+const (
+	bringUp schema = iota // apply what is missing, unless that is switched off
+	require               // refuse a database that is not up to date
+)
+
+// openHouse opens the database, brings it up to date and builds the services.
+func openHouse(ctx context.Context, p Program, s schema) (*house, error) {
+	d, err := openDatabase(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	h, err := build(ctx, p, d, s)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return h, nil
+}
+
+func build(ctx context.Context, p Program, d *database, s schema) (*house, error) {
+	if err := d.prepare(ctx, p, s); err != nil {
+		return nil, err
+	}
+	kept, err := d.stores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	random := system.NewRandom()
+	if err := seed(ctx, p, kept.policies, random); err != nil {
+		return nil, err
+	}
+	vocabulary, err := access.NewVocabulary(p.Extensions.Conditions...)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap/extensions.go: %w", err)
+	}
+	authorizer, err := casbinauthz.New(kept.policies, vocabulary, configs.Model(), p.Log)
+	if err != nil {
+		return nil, err
+	}
+	hasher := argon2id.New(argon2id.Config{Slots: p.Config.HashSlots})
+
+	h := &house{database: d, stores: kept, random: random, authorizer: authorizer, vocabulary: vocabulary}
+	h.sessions = sessions.New(sessions.Config{
+		Users: kept.users, Sessions: kept.sessions, Directory: kept.directory,
+		Hasher: hasher, Random: random, Now: p.Now, Lifetime: p.Config.Session,
+	})
+	h.accounts = accounts.New(accounts.Config{
+		Users: kept.users, Directory: kept.directory, Sessions: h.sessions,
+		Hasher: hasher, Random: random, Now: p.Now,
+	})
+	h.products = products.New(products.Config{
+		Products: kept.products, Authorizer: authorizer, Random: random, Now: p.Now, Rules: p.Extensions.ProductRules,
+	})
+	h.operator = &administration.Operator{Users: kept.users, Accounts: h.accounts, Now: p.Now}
+	return h, nil
+}
+
+// seed gives a database that never had a policy the default one.
+func seed(ctx context.Context, p Program, policies ports.PolicyRepository, random ports.Random) error {
+	version, err := policies.Version(ctx)
+	if err != nil || version > 0 {
+		return err
+	}
+	table, err := configs.DefaultPolicy()
+	if err != nil {
+		return fmt.Errorf("configs/policy.csv: %w", err)
+	}
+	for i := range table.Rows {
+		table.Rows[i].ID = access.PolicyID{UUID: uuid.UUID(random.ID(p.Now()))}
+	}
+	seeded, err := policies.Seed(ctx, table.Rows, table.Inherits)
+	if seeded {
+		p.Log.Info("the default policy was written", "rows", len(table.Rows))
+	}
+	return err
+}
+
+// health is what must work for the node to be of use.
+func (h *house) health() map[string]ports.Health {
+	all := maps.Clone(h.stores.health)
+	all["policy"] = h.authorizer
+	if h.database.migrator != nil {
+		all["migrations"] = check(h.database.upToDate)
+	}
+	return all
+}
+
+func (h *house) close() error { return h.database.close() }
+
+// check is a ports.Health made of a function.
+type check func(ctx context.Context) error
+
+// Check calls the function.
+func (c check) Check(ctx context.Context) error { return c(ctx) }

@@ -1,0 +1,80 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"gatehouse/configs"
+	"gatehouse/domain/access"
+)
+
+// policyCommands are "gatehouse policy".
+type policyCommands struct {
+	List  policyList  `cmd:"" help:"Print the policy in the database."`
+	Check policyCheck `cmd:"" help:"Check the policy in the database, or in a file."`
+}
+
+type policyList struct{}
+
+// Run prints the policy in the form that "policy check FILE" reads.
+func (policyList) Run(c *call) error {
+	return c.withHouse(require, func(ctx context.Context, h *house) error {
+		table, err := h.stores.policies.Load(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.out, "# version %d: p, role, resource, action, condition, effect; g, role, parent\n", table.Version)
+		for _, in := range table.Inherits {
+			fmt.Fprintf(c.out, "g, %s, %s\n", in.Role, in.Parent)
+		}
+		for _, r := range table.Rows {
+			fmt.Fprintf(c.out, "p, %s\n", r)
+		}
+		return nil
+	})
+}
+
+type policyCheck struct {
+	File string `arg:"" optional:"" type:"path" help:"A file of rows as in configs/policy.csv, instead of the database."`
+}
+
+// Run checks that every word of the policy means something.
+func (p policyCheck) Run(c *call) error {
+	if p.File != "" {
+		return p.checkFile(c)
+	}
+	return c.withHouse(require, func(ctx context.Context, h *house) error {
+		table, err := h.stores.policies.Load(ctx)
+		if err != nil {
+			return err
+		}
+		return tell(c, h.vocabulary, table, "the policy in the database")
+	})
+}
+
+func (p policyCheck) checkFile(c *call) error {
+	f, err := os.Open(p.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	table, err := configs.ReadPolicy(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.File, err)
+	}
+	v, err := access.NewVocabulary(extensions().Conditions...)
+	if err != nil {
+		return fmt.Errorf("bootstrap/extensions.go: %w", err)
+	}
+	return tell(c, v, table, p.File)
+}
+
+// tell says that a policy is good, or what is wrong with it.
+func tell(c *call, v access.Vocabulary, t access.Table, what string) error {
+	if _, err := v.Check(t); err != nil {
+		return fmt.Errorf("%s cannot be used: %w", what, err)
+	}
+	fmt.Fprintf(c.out, "%s is good: %d rows, %d inheritances\n", what, len(t.Rows), len(t.Inherits))
+	return nil
+}

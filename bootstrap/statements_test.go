@@ -1,0 +1,269 @@
+package bootstrap_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"gatehouse/bootstrap"
+	"gatehouse/configs"
+	"gatehouse/tests/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// statements is a tracer that keeps what PostgreSQL is asked.
+type statements struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, strings.Join(strings.Fields(d.SQL), " "))
+	return ctx
+}
+
+func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// take returns what was asked since it was called before.
+func (s *statements) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.all
+	s.all = nil
+	return all
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// configuration is the one of these environment variables, over the defaults,
+// on a free port.
+func configuration(t testing.TB, environ ...string) configs.Config {
+	t.Helper()
+	loaded, err := configs.Load(configs.Input{Environ: append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_CONFIG=" + os.DevNull}, environ...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded.Config
+}
+
+// start runs a node until the test ends.
+func start(t testing.TB, p bootstrap.Program) *bootstrap.Node {
+	t.Helper()
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	n, err := p.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if err := n.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	})
+	return n
+}
+
+// caller is one client of a node.
+type caller struct {
+	testing.TB
+	base string
+	http http.Client
+}
+
+func newCaller(t testing.TB, n *bootstrap.Node) *caller {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &caller{TB: t, base: "http://" + n.Addr().String(), http: http.Client{Jar: jar}}
+}
+
+// call sends a request and returns the status and the answer's members.
+func (c *caller) call(method, path, body string) (int, map[string]any) {
+	c.Helper()
+	req, err := http.NewRequestWithContext(c.Context(), method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		c.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.Fatal(err)
+	}
+	var members map[string]any
+	if bytes.HasPrefix(text, []byte("{")) {
+		if err := json.Unmarshal(text, &members); err != nil {
+			c.Fatal(err)
+		}
+	}
+	return res.StatusCode, members
+}
+
+func (c *caller) want(status int, method, path, body string) map[string]any {
+	c.Helper()
+	got, members := c.call(method, path, body)
+	if got != status {
+		c.Fatalf("%s %s = %d %v, want %d", method, path, got, members, status)
+	}
+	return members
+}
+
+// TestStatements counts what each route asks of PostgreSQL. The figures are the
+// budget: a route that needs more has to be a decision. Nothing is written but
+// what the caller asked for.
+func TestStatements(t *testing.T) {
+	asked := &statements{}
+	now := &clock{now: time.Now()}
+	n := start(t, bootstrap.Program{
+		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+pgtest.Database(t)), Now: now.Now, Tracer: asked,
+	})
+	ann, bob, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n)
+	const password = `"password":"correct horse battery"`
+	for i, c := range []*caller{ann, bob} {
+		account := fmt.Sprintf(`{"email":"u%d@example.com",%s}`, i, password)
+		c.want(201, "POST", "/register", account)
+		c.want(200, "POST", "/login", account)
+	}
+	lamp := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"},"status":"published"}`)["id"])
+	other := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Other","price":{"amount":1,"currency":"USD"}}`)["id"])
+	session := ann.want(200, "GET", "/me/sessions", "")["items"].([]any)[0].(map[string]any)["id"]
+	path := "/products/" + lamp
+	unknown := "01890000-0000-7000-8000-000000000000"
+
+	tests := []struct {
+		name         string
+		who          *caller
+		method, path string
+		body         string
+		status       int
+		reads        int
+		writes       int
+	}{
+		{"the process", nobody, "GET", "/livez", "", 200, 0, 0},
+		{"the document", nobody, "GET", "/openapi.json", "", 200, 0, 0},
+		{"the page", nobody, "GET", "/docs", "", 200, 0, 0},
+		{"no route", nobody, "GET", "/nothing", "", 404, 0, 0},
+
+		{"me", ann, "GET", "/me", "", 200, 1, 0},
+		{"me without a cookie", nobody, "GET", "/me", "", 401, 0, 0},
+		{"my name", ann, "PATCH", "/me", `{"name":"Ann"}`, 200, 2, 1},
+		{"my sessions", ann, "GET", "/me/sessions", "", 200, 2, 0},
+		{"a session that is not mine", bob, "DELETE", "/me/sessions/" + fmt.Sprint(session), "", 404, 1, 1},
+		{"my other sessions", ann, "DELETE", "/me/sessions", "", 204, 1, 1},
+
+		{"a product, signed in", ann, "GET", path, "", 200, 2, 0},
+		{"a product, anonymous", nobody, "GET", path, "", 200, 2, 0},
+		{"a product that is not there", ann, "GET", "/products/" + unknown, "", 404, 2, 0},
+		{"a product id that is none", ann, "GET", "/products/x", "", 404, 1, 0},
+		{"what may be done with it", ann, "GET", path + "/permissions", "", 200, 2, 0},
+		{"a list, signed in", ann, "GET", "/products?q=lamp&sort=name", "", 200, 2, 0},
+		{"a list, anonymous", nobody, "GET", "/products", "", 200, 2, 0},
+		{"mine", ann, "GET", "/products?owner=me", "", 200, 2, 0},
+		{"a new product", ann, "POST", "/products", `{"name":"New","price":{"amount":1,"currency":"USD"}}`, 201, 1, 1},
+		{"a bad product", ann, "POST", "/products", `{"name":""}`, 422, 1, 0},
+		{"a change", ann, "PATCH", path, `{"stock":7}`, 200, 2, 1},
+		{"a change of nothing", ann, "PATCH", path, `{}`, 200, 2, 0},
+		{"a change of what is another's", bob, "PATCH", path, `{"stock":8}`, 403, 2, 0},
+		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 0},
+		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
+
+		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 0, 1},
+		{"a bad registration", nobody, "POST", "/register", `{"email":"new"}`, 422, 0, 0},
+		{"a wrong password", nobody, "POST", "/login", `{"email":"u0@example.com","password":"another one"}`, 401, 1, 0},
+		{"an unknown address", nobody, "POST", "/login", `{"email":"nobody@example.com","password":"another one"}`, 401, 1, 0},
+		{"a sign-in", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 1, 1},
+		{"a sign-in over a session", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 2, 2},
+		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 3},
+		{"a sign-out", nobody, "POST", "/logout", "", 204, 0, 1},
+		{"a second sign-out", nobody, "POST", "/logout", "", 204, 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.who.call("GET", "/livez", "") // so that no connection is being opened
+			asked.take()
+			if status, members := tt.who.call(tt.method, tt.path, tt.body); status != tt.status {
+				t.Fatalf("%s %s = %d %v, want %d", tt.method, tt.path, status, members, tt.status)
+			}
+			reads, writes := count(asked.take())
+			if len(reads) != tt.reads || len(writes) != tt.writes {
+				t.Errorf("%s %s asks\n  %d reads, want %d: %q\n  %d writes, want %d: %q", tt.method, tt.path,
+					len(reads), tt.reads, reads, len(writes), tt.writes, writes)
+			}
+		})
+	}
+
+	t.Run("use is written down once per renewal step", func(t *testing.T) {
+		for _, step := range []struct {
+			pass   time.Duration
+			writes int
+		}{{4 * time.Minute, 0}, {2 * time.Minute, 1}, {0, 0}, {4 * time.Minute, 0}} {
+			now.pass(step.pass)
+			asked.take()
+			ann.want(200, "GET", "/me", "")
+			if reads, writes := count(asked.take()); len(reads) != 1 || len(writes) != step.writes {
+				t.Errorf("after %s more: %q and %q, want 1 read and %d writes", step.pass, reads, writes, step.writes)
+			}
+		}
+	})
+}
+
+// count parts statements into those that read and all others, which begin,
+// commit and rollback are among: they are round trips as well.
+func count(all []string) (reads, writes []string) {
+	for _, s := range all {
+		if strings.HasPrefix(strings.ToUpper(s), "SELECT") && !strings.Contains(s, "FOR UPDATE") {
+			reads = append(reads, s)
+		} else {
+			writes = append(writes, s)
+		}
+	}
+	return slices.Clip(reads), slices.Clip(writes)
+}

@@ -1,0 +1,121 @@
+// Package configs says how Gatehouse can be configured: what settings there
+// are, where they come from, and what is accepted.
+//
+// Read [Config] first, which is what the program gets, then [Settings], the
+// table that everything else is made of: the names in the YAML file, in the
+// environment and on the command line, the defaults, the help. [Load] puts the
+// layers upon each other,
+//
+//	defaults < YAML file < environment < flags
+//
+// and tells all that is wrong in one answer, each fault with where it stands.
+//
+// Beside it the package carries what is configured by a file of its own: the
+// Casbin model, the default policy ([DefaultPolicy]) and the commented example
+// of a configuration file ([Example]).
+package configs
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"log/slog"
+
+	"gatehouse/domain/session"
+)
+
+// Config is everything that can be configured, checked.
+type Config struct {
+	Listen         string   // host:port to serve on
+	PublicURL      *url.URL // where people reach the service; nil follows from Listen, see [Config.Public]
+	Database       Database // where everything is kept
+	Migrate        bool     // bring the schema up to date at start
+	Session        session.Lifetime
+	HashSlots      int            // passwords hashed at one time
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+	TrustedOrigins []string       // other sites whose pages may change things
+	BodyLimit      int            // bytes of a request body
+	RequestTimeout time.Duration  // for everything that a request does
+	DrainDelay     time.Duration  // between readiness off and the listener closed
+	LogLevel       slog.Level
+	LogFormat      LogFormat
+}
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The formats. FormatAuto is text on a terminal and else JSON.
+const (
+	FormatAuto LogFormat = "auto"
+	FormatText LogFormat = "text"
+	FormatJSON LogFormat = "json"
+)
+
+// Kind is what keeps the data.
+type Kind string
+
+// The kinds of database.
+const (
+	Postgres Kind = "postgres"
+	SQLite   Kind = "sqlite"
+	Memory   Kind = "memory"
+)
+
+// Database says where everything is kept.
+type Database struct {
+	Kind           Kind
+	URL            string // of PostgreSQL; may hold a password
+	Path           string // of the SQLite file
+	MaxConnections int    // of PostgreSQL
+}
+
+// String names the database without its password.
+func (d Database) String() string {
+	switch d.Kind {
+	case Postgres:
+		return maskURL(d.URL)
+	case SQLite:
+		return "sqlite:" + d.Path
+	}
+	return string(d.Kind) + ":"
+}
+
+// LogValue is [Database.String]: the URL may hold a password.
+func (d Database) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// GoString is [Database.String].
+func (d Database) GoString() string { return d.String() }
+
+// Public is where people reach the service: what is configured, or localhost
+// with the port that is listened on.
+func (c Config) Public(listening net.Addr) *url.URL {
+	if c.PublicURL != nil {
+		u := *c.PublicURL
+		return &u
+	}
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		port = ""
+	}
+	return localURL(port)
+}
+
+// localURL is what the public URL is where none is configured.
+func localURL(port string) *url.URL {
+	if port == "" || port == "80" {
+		return &url.URL{Scheme: "http", Host: "localhost"}
+	}
+	return &url.URL{Scheme: "http", Host: "localhost:" + port}
+}
+
+// IsLoopback reports whether a host name or address means this machine alone.
+func IsLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.Unmap().IsLoopback()
+}

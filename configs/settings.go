@@ -1,0 +1,212 @@
+package configs
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Setting is one thing that can be configured. Its names follow from its key:
+// session.idle is GATEHOUSE_SESSION_IDLE and --session-idle.
+type Setting struct {
+	Key     string     // in the YAML file; a dot parts a section from what is in it
+	Env     []Variable // the first that is set counts
+	Flag    string     // without the dashes
+	Default string     // as it would be written
+	Help    string     // one sentence
+	Accepts string     // what may be written
+	Secret  bool       // shown masked, and also read from a file named by …_FILE
+	List    bool       // in YAML a list, elsewhere parted by commas
+
+	apply func(c *Config, text string) error // its error reads on after the text: "is no duration"
+	means func(Config) string                // what "auto" came to; nil where there is no such word
+}
+
+// Variable is an environment variable that holds a setting.
+type Variable struct {
+	Name   string
+	Prefix string // put in front of what it holds
+}
+
+// auto stands for "decide by yourself" wherever that is possible.
+const auto = "auto"
+
+// MaxLifetime bounds how long a session may be configured to last: browsers
+// keep no cookie longer (RFC 6265bis section 5.5).
+const MaxLifetime = 400 * 24 * time.Hour
+
+// Settings are all settings, in the order of the example file.
+func Settings() []Setting {
+	return slices.Concat(serving(), storing(), lasting(), bounding(), logging())
+}
+
+func serving() []Setting {
+	return []Setting{
+		define(Setting{
+			Key: "listen", Default: "localhost:8080", Env: []Variable{{Name: "PORT", Prefix: ":"}},
+			Help:    "Address to serve on.",
+			Accepts: "host:port, such as localhost:8080, or :8080 for every interface of the machine",
+			apply:   func(c *Config, s string) error { return parse(&c.Listen, s, parseListen) },
+		}),
+		define(Setting{
+			Key: "public_url", Default: auto,
+			Help:    "URL under which people reach the service; it decides about cookies and HSTS.",
+			Accepts: "https://host[:port]; http:// for localhost alone, since without TLS a session can be taken on the way; or auto for http://localhost with the port of listen",
+			apply:   func(c *Config, s string) error { return parse(&c.PublicURL, s, parsePublicURL) },
+			means: func(c Config) string {
+				_, port, _ := net.SplitHostPort(c.Listen)
+				return localURL(port).String()
+			},
+		}),
+		define(Setting{
+			Key: "trusted_proxies", List: true,
+			Help:    "Reverse proxies whose X-Forwarded-For is believed.",
+			Accepts: "addresses and networks, such as 10.0.0.0/8, 192.0.2.7",
+			apply:   func(c *Config, s string) error { return parse(&c.TrustedProxies, s, parseProxies) },
+		}),
+		define(Setting{
+			Key: "trusted_origins", List: true,
+			Help:    "Other sites whose pages may send requests that change something.",
+			Accepts: "origins, such as https://shop.example.com",
+			apply:   func(c *Config, s string) error { return parse(&c.TrustedOrigins, s, parseOrigins) },
+		}),
+	}
+}
+
+func storing() []Setting {
+	return []Setting{
+		define(Setting{
+			Key: "database.url", Default: "sqlite:data/gatehouse.db", Secret: true, Env: []Variable{{Name: "DATABASE_URL"}},
+			Help:    "Where everything is kept.",
+			Accepts: "postgres://user:password@host:5432/name, sqlite:PATH, or memory: which keeps nothing",
+			apply:   func(c *Config, s string) error { return parseDatabase(&c.Database, s) },
+		}),
+		define(Setting{
+			Key: "database.max_connections", Default: "10",
+			Help:    "Connections that this process opens to PostgreSQL at the most.",
+			Accepts: "a whole number from 2 to 1000",
+			apply: func(c *Config, s string) error {
+				return parse(&c.Database.MaxConnections, s, wholeNumber(2, 1000))
+			},
+		}),
+		define(Setting{
+			Key: "migrate", Default: auto,
+			Help:    "Whether serve brings the database's schema up to date by itself.",
+			Accepts: "auto, or off for those who run \"gatehouse migrate up\" first",
+			apply:   func(c *Config, s string) error { return parse(&c.Migrate, s, parseMigrate) },
+		}),
+	}
+}
+
+func lasting() []Setting {
+	const accepts = "a duration from 100ms to 400d, such as 90s, 24h, 30d"
+	lifetime := duration(100*time.Millisecond, MaxLifetime)
+	return []Setting{
+		define(Setting{
+			Key: "session.idle", Default: "24h", Accepts: accepts,
+			Help:  "A session ends after so long without use.",
+			apply: func(c *Config, s string) error { return parse(&c.Session.Idle, s, lifetime) },
+		}),
+		define(Setting{
+			Key: "session.absolute", Default: "24h", Accepts: accepts,
+			Help:  "A session ends after so long however much it is used.",
+			apply: func(c *Config, s string) error { return parse(&c.Session.Absolute, s, lifetime) },
+		}),
+		define(Setting{
+			Key: "session.remembered", Default: "30d", Accepts: accepts,
+			Help:  "As session.absolute, for those who asked to be remembered.",
+			apply: func(c *Config, s string) error { return parse(&c.Session.Remembered, s, lifetime) },
+		}),
+		define(Setting{
+			Key: "session.renewal_step", Default: "5m", Accepts: "a duration from 100ms to 24h",
+			Help: "The use of a session is written down at most this often.",
+			apply: func(c *Config, s string) error {
+				return parse(&c.Session.Step, s, duration(100*time.Millisecond, 24*time.Hour))
+			},
+		}),
+	}
+}
+
+func bounding() []Setting {
+	return []Setting{
+		define(Setting{
+			Key: "hash.slots", Default: auto,
+			Help:    "Passwords that are hashed at one time; each takes a core and 19 MiB for a moment.",
+			Accepts: "a whole number from 1 to 256, or auto for one less than there are cores",
+			apply:   func(c *Config, s string) error { return parse(&c.HashSlots, s, parseSlots) },
+			means:   func(c Config) string { return strconv.Itoa(c.HashSlots) },
+		}),
+		define(Setting{
+			Key: "body_limit", Default: "64KiB",
+			Help:    "Largest body of a request.",
+			Accepts: "a size from 1KiB to 16MiB, such as 65536, 64KiB, 1MiB",
+			apply:   func(c *Config, s string) error { return parse(&c.BodyLimit, s, size(1<<10, 16<<20)) },
+		}),
+		define(Setting{
+			Key: "request_timeout", Default: "2s",
+			Help:    "Time for all that a request asks of the database.",
+			Accepts: "a duration from 100ms to 60s",
+			apply: func(c *Config, s string) error {
+				return parse(&c.RequestTimeout, s, duration(100*time.Millisecond, time.Minute))
+			},
+		}),
+		define(Setting{
+			Key: "drain_delay", Default: "0s",
+			Help:    "How long a stopping node goes on serving after /readyz has turned to 503, so that load balancers notice.",
+			Accepts: "a duration from 0s to 60s",
+			apply:   func(c *Config, s string) error { return parse(&c.DrainDelay, s, duration(0, time.Minute)) },
+		}),
+	}
+}
+
+func logging() []Setting {
+	return []Setting{
+		define(Setting{
+			Key: "log.level", Default: "info",
+			Help:    "What is worth a log line.",
+			Accepts: "debug, info, warn or error",
+			apply:   func(c *Config, s string) error { return parse(&c.LogLevel, s, parseLevel) },
+		}),
+		define(Setting{
+			Key: "log.format", Default: auto,
+			Help:    "How log lines are written.",
+			Accepts: "text, json, or auto for text on a terminal and else json",
+			apply:   func(c *Config, s string) error { return parse(&c.LogFormat, s, parseFormat) },
+		}),
+	}
+}
+
+// define derives the names of a setting from its key.
+func define(s Setting) Setting {
+	s.Flag = strings.NewReplacer(".", "-", "_", "-").Replace(s.Key)
+	own := Variable{Name: "GATEHOUSE_" + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))}
+	s.Env = append([]Variable{own}, s.Env...)
+	return s
+}
+
+// Variables names the setting's environment variables for a person.
+func (s Setting) Variables() string {
+	names := make([]string, len(s.Env))
+	for i, v := range s.Env {
+		names[i] = v.Name
+	}
+	return strings.Join(names, " or ")
+}
+
+// parse reads text into a field.
+func parse[T any](field *T, text string, read func(string) (T, error)) error {
+	v, err := read(text)
+	if err == nil {
+		*field = v
+	}
+	return err
+}
+
+// defaultSlots leaves a core to everybody who is not signing in.
+func defaultSlots() int { return max(1, runtime.GOMAXPROCS(0)-1) }
+
+func outOfRange(low, high any) error { return fmt.Errorf("is not between %v and %v", low, high) }
