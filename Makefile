@@ -1,0 +1,47 @@
+# What a developer types. Nothing else is needed to work on Gatehouse, and CI
+# runs nothing else: see .ci/run.
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+FUZZTIME    ?= 1m
+# The race detector needs cgo and a C compiler; where there is none, everything
+# else is tested all the same.
+RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
+WITH_PG      = $(GO) run ./tests/pgtest/cmd --
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint fuzz bench demo build
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## serve on http://localhost:8080 with a data file under data/
+	$(GO) run . serve
+
+test: ## run every test with the race detector, PostgreSQL included
+	$(WITH_PG) $(GO) test $(RACE) -count=1 -timeout 15m ./...
+
+check: lint ## what takes seconds: lint, and the rules of who imports whom
+	$(GO) test -count=1 .
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (1m)
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname "$$file") $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+		done; \
+	done
+
+bench: ## measure GET /me and GET /products/{id} beside a floor
+	$(WITH_PG) $(GO) run ./tests/bench
+
+demo: ## fill in a small catalogue and three users, to try things with
+	$(GO) run . demo
+
+build: ## make bin/gatehouse, one static file
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X gatehouse/bootstrap.version=$(VERSION)" -o bin/gatehouse .
