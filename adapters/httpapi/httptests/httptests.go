@@ -270,7 +270,7 @@ func Run(t *testing.T, open Open) {
 		{"register", testRegister}, {"login", testLogin}, {"cookie", testCookie}, {"clocks", testClocks},
 		{"me", testMe}, {"sessions", testSessions}, {"password", testPassword}, {"fixation", testFixation},
 		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"roles count at once", testRolesAtOnce},
-		{"mass assignment", testMassAssignment}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk},
+		{"mass assignment", testMassAssignment}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},
 		{"parallel patches", testParallelPatches}, {"sign-out races", testSignOutRaces}, {"outages", testOutages},
 		{"service", testService},
