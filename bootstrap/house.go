@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"gatehouse/adapters/argon2id"
 	"gatehouse/adapters/casbinauthz"
@@ -15,6 +16,7 @@ import (
 	"gatehouse/application/sessions"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
+	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
@@ -82,13 +84,24 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	})
 	h.accounts = accounts.New(accounts.Config{
 		Users: kept.users, Directory: kept.directory, Sessions: h.sessions,
-		Hasher: hasher, Random: random, Now: p.Now,
+		Hasher: hasher, Random: random, Now: p.Now, Passwords: passwordRules(p.Config),
 	})
 	h.products = products.New(products.Config{
 		Products: kept.products, Authorizer: authorizer, Random: random, Now: p.Now, Rules: p.Extensions.ProductRules,
 	})
 	h.operator = &administration.Operator{Users: kept.users, Accounts: h.accounts, Now: p.Now}
 	return h, nil
+}
+
+// passwordRules keeps people from using the service's own names as passwords:
+// Gatehouse's, and those in the host that it is reached under.
+func passwordRules(c configs.Config) user.PasswordRules {
+	rules := user.PasswordRules{Minimum: c.PasswordMinimum, Words: []string{"gatehouse"}}
+	if c.PublicURL != nil {
+		labels := strings.Split(c.PublicURL.Hostname(), ".")
+		rules.Words = append(rules.Words, labels[:len(labels)-1]...)
+	}
+	return rules
 }
 
 // seed gives a database that never had a policy the default one.

@@ -29,19 +29,20 @@ import (
 
 // Config is everything that can be configured, checked.
 type Config struct {
-	Listen         string   // host:port to serve on
-	PublicURL      *url.URL // where people reach the service; nil follows from Listen, see [Config.Public]
-	Database       Database // where everything is kept
-	Migrate        bool     // bring the schema up to date at start
-	Session        session.Lifetime
-	HashSlots      int            // passwords hashed at one time
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
-	TrustedOrigins []string       // other sites whose pages may change things
-	BodyLimit      int            // bytes of a request body
-	RequestTimeout time.Duration  // for everything that a request does
-	DrainDelay     time.Duration  // between readiness off and the listener closed
-	LogLevel       slog.Level
-	LogFormat      LogFormat
+	Listen          string   // host:port to serve on
+	PublicURL       *url.URL // where people reach the service; nil follows from Listen, see [Config.Public]
+	Database        Database // where everything is kept
+	Migrate         bool     // bring the schema up to date at start
+	Session         session.Lifetime
+	PasswordMinimum int            // characters of a password that people choose
+	HashSlots       int            // passwords hashed at one time
+	TrustedProxies  []netip.Prefix // whose X-Forwarded-For counts
+	TrustedOrigins  []string       // other sites whose pages may change things
+	BodyLimit       int            // bytes of a request body
+	RequestTimeout  time.Duration  // for everything that a request does
+	DrainDelay      time.Duration  // between readiness off and the listener closed
+	LogLevel        slog.Level
+	LogFormat       LogFormat
 }
 
 // LogFormat is how log lines are written.

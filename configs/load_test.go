@@ -31,11 +31,11 @@ func TestDefaults(t *testing.T) {
 	}
 	c := got.Config
 	want := configs.Config{
-		Listen:    "localhost:8080",
-		Database:  configs.Database{Kind: configs.SQLite, Path: "data/gatehouse.db", MaxConnections: 10},
-		Migrate:   true,
-		Session:   session.DefaultLifetime,
-		HashSlots: c.HashSlots,
+		Listen:          "localhost:8080",
+		Database:        configs.Database{Kind: configs.SQLite, Path: "data/gatehouse.db", MaxConnections: 10},
+		Migrate:         true,
+		Session:         session.DefaultLifetime,
+		PasswordMinimum: 8, HashSlots: c.HashSlots,
 		BodyLimit: 64 << 10, RequestTimeout: 2 * time.Second,
 		LogLevel: slog.LevelInfo, LogFormat: configs.FormatAuto,
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/domain/user"
 )
 
 // Setting is one thing that can be configured. Its names follow from its key:
@@ -133,6 +135,14 @@ func lasting() []Setting {
 
 func bounding() []Setting {
 	return []Setting{
+		define(Setting{
+			Key: "password.minimum", Default: strconv.Itoa(user.MinPasswordLength),
+			Help:    "Length of a password, in characters, that people choose from now on.",
+			Accepts: fmt.Sprintf("a whole number from %d to %d", user.MinPasswordLength, user.MaxMinimumLength),
+			apply: func(c *Config, s string) error {
+				return parse(&c.PasswordMinimum, s, wholeNumber(user.MinPasswordLength, user.MaxMinimumLength))
+			},
+		}),
 		define(Setting{
 			Key: "hash.slots", Default: auto,
 			Help:    "Passwords that are hashed at one time; each takes a core and 19 MiB for a moment.",

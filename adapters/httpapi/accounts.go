@@ -15,7 +15,7 @@ func (s *Server) register(c *fiber.Ctx, _ *session.Resumed) error {
 		Password: orZero(b.text("password", required)),
 		Name:     orZero(b.text("name", optional)),
 	}
-	if err := fault.Merge(b.err(), r.Validate()); err != nil {
+	if err := fault.Merge(b.err(), s.Accounts.CheckRegistration(r)); err != nil {
 		return err
 	}
 	u, err := s.Accounts.Register(c.UserContext(), r)
@@ -48,7 +48,7 @@ func (s *Server) changePassword(c *fiber.Ctx, r session.Resumed) error {
 		Current: orZero(b.text("currentPassword", required)),
 		New:     orZero(b.text("newPassword", required)),
 	}
-	if err := fault.Merge(b.err(), change.Validate(r.User.Email())); err != nil {
+	if err := fault.Merge(b.err(), s.Accounts.CheckPasswordChange(r.User, change)); err != nil {
 		return err
 	}
 	rotated, err := s.Accounts.ChangePassword(c.UserContext(), r, change)

@@ -29,6 +29,7 @@ type Config struct {
 	Hasher    ports.PasswordHasher
 	Random    ports.Random
 	Now       ports.Clock
+	Passwords user.PasswordRules // the zero value holds what holds everywhere
 }
 
 // Service looks after accounts.
@@ -44,20 +45,20 @@ type Registration struct {
 	Name     string
 }
 
-// Validate tells all that is wrong with r, with pointers /email, /password and
-// /name, or nil.
-func (r Registration) Validate() error {
-	_, _, _, err := r.parse()
+// CheckRegistration tells all that is wrong with r, with pointers /email,
+// /password and /name, or nil.
+func (s *Service) CheckRegistration(r Registration) error {
+	_, _, _, err := s.parse(r)
 	return err
 }
 
-func (r Registration) parse() (user.Email, user.Name, user.Password, error) {
+func (s *Service) parse(r Registration) (user.Email, user.Name, user.Password, error) {
 	var v fault.Validation
 	email, err := user.NewEmail(r.Email)
 	v.Include("/email", err)
 	name, err := user.NewName(r.Name)
 	v.Include("/name", err)
-	password, err := user.NewPassword(r.Password, email)
+	password, err := s.Passwords.New(r.Password, email, name.String())
 	v.Include("/password", err)
 	return email, name, password, v.Err()
 }
@@ -65,7 +66,7 @@ func (r Registration) parse() (user.Email, user.Name, user.Password, error) {
 // Register makes an account with the role "user". It returns fault.Invalid with
 // all that is wrong, or user.ErrEmailTaken.
 func (s *Service) Register(ctx context.Context, r Registration) (user.User, error) {
-	email, name, password, err := r.parse()
+	email, name, password, err := s.parse(r)
 	if err != nil {
 		return user.User{}, err
 	}
@@ -119,16 +120,16 @@ func (s *Service) ChangeProfile(ctx context.Context, r session.Resumed, p Profil
 // PasswordChange is a present password and the one to replace it.
 type PasswordChange struct{ Current, New string }
 
-// Validate tells all that is wrong with c for the owner of the address, with
-// the pointer /newPassword, or nil.
-func (c PasswordChange) Validate(owner user.Email) error {
-	_, err := c.parse(owner)
+// CheckPasswordChange tells all that is wrong with what u wants as a new
+// password, with the pointer /newPassword, or nil.
+func (s *Service) CheckPasswordChange(u user.User, c PasswordChange) error {
+	_, err := s.parseNew(u, c)
 	return err
 }
 
-func (c PasswordChange) parse(owner user.Email) (user.Password, error) {
+func (s *Service) parseNew(u user.User, c PasswordChange) (user.Password, error) {
 	var v fault.Validation
-	fresh, err := user.NewPassword(c.New, owner)
+	fresh, err := s.Passwords.New(c.New, u.Email(), u.Name())
 	v.Include("/newPassword", err)
 	return fresh, v.Err()
 }
@@ -141,7 +142,7 @@ func (c PasswordChange) parse(owner user.Email) (user.Password, error) {
 // If the store fails between that and the new token, the caller is signed out
 // as well and signs in with the new password.
 func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c PasswordChange) (sessions.SignedIn, error) {
-	fresh, err := c.parse(r.User.Email())
+	fresh, err := s.parseNew(r.User, c)
 	if err != nil {
 		return sessions.SignedIn{}, err
 	}

@@ -16,11 +16,21 @@ import (
 )
 
 // Bounds of a password in code points after normalisation. Length is the only
-// rule of composition (NIST SP 800-63B-4 section 3.1.1.2, ASVS 5.0 6.2.1 and 6.2.9).
+// rule of composition (NIST SP 800-63B-4 section 3.1.1.2, ASVS 5.0 6.2.1 and
+// 6.2.9). An installation may ask for more than the minimum, up to
+// [MaxMinimumLength], never for less.
 const (
 	MinPasswordLength = 8
 	MaxPasswordLength = 128
+	MaxMinimumLength  = 64
 )
+
+// PasswordRules is what an installation asks of passwords that people choose.
+// The zero value asks for what holds everywhere.
+type PasswordRules struct {
+	Minimum int      // length in code points; less than MinPasswordLength means that
+	Words   []string // its own names, which nobody is to use as a password
+}
 
 const redacted = "[redacted]"
 
@@ -29,21 +39,23 @@ const redacted = "[redacted]"
 // (NIST SP 800-63B-4 section 3.1.1.2). It prints as [redacted].
 type Password struct{ clear string }
 
-// NewPassword checks a password that someone chooses for the account with the
-// given address. It refuses those that are too short or too long, that are
-// known from breaches (ASVS 5.0 6.2.4), and those that are the address or its
-// local part. The pointer of a fault is "".
-func NewPassword(s string, owner Email) (Password, error) {
+// New checks a password that the person with that address and name chooses. It
+// refuses those that are too short or too long, and those that an attacker
+// tries first: known from breaches (ASVS 5.0 6.2.4), walks over the keyboard,
+// and the words of the person and the installation (ASVS 5.0 6.2.11, NIST SP
+// 800-63B-4 section 3.1.1.2), each also as typed with the keyboard switched
+// between Korean and Latin. The pointer of a fault is "".
+func (r PasswordRules) New(s string, owner Email, name string) (Password, error) {
 	var v fault.Validation
-	p := PasswordAttempt(s)
+	p, least := PasswordAttempt(s), max(r.Minimum, MinPasswordLength)
 	switch n := utf8.RuneCountInString(p.clear); {
 	case strings.ContainsRune(p.clear, 0):
 		v.Add("", "invalid_characters", "A password holds no NUL character.")
-	case n < MinPasswordLength:
-		v.Add("", "password_too_short", fmt.Sprintf("A password has at least %d characters.", MinPasswordLength))
+	case n < least:
+		v.Add("", "password_too_short", fmt.Sprintf("A password has at least %d characters.", least))
 	case n > MaxPasswordLength:
 		v.Add("", "password_too_long", fmt.Sprintf("A password has at most %d characters.", MaxPasswordLength))
-	case isCommon(p.clear) || isOwners(p.clear, owner):
+	case r.predictable(p.clear, owner, name):
 		v.Add("", "password_common", "This password is among the first that an attacker tries. Choose another.")
 	}
 	if err := v.Err(); err != nil {
@@ -87,12 +99,8 @@ var commonText string
 
 var commonPasswords = sync.OnceValue(func() []string { return strings.Fields(commonText) })
 
-func isCommon(p string) bool {
-	list, lower := commonPasswords(), strings.ToLower(p)
+func isCommon(lower string) bool {
+	list := commonPasswords()
 	i := sort.SearchStrings(list, lower)
 	return i < len(list) && list[i] == lower
-}
-
-func isOwners(p string, owner Email) bool {
-	return owner != Email{} && (strings.EqualFold(p, owner.address) || strings.EqualFold(p, owner.canonical) || strings.EqualFold(p, owner.Local()))
 }

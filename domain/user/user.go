@@ -105,6 +105,10 @@ func (u User) SessionEpoch() int64 { return u.sessionEpoch }
 // roles is the authorizer's.
 func (u User) HasRole(r Role) bool { return slices.Contains(u.roles, r) }
 
+// ActsAsAdmin reports whether u can administer now: it has the role admin and is
+// not disabled. A store never lets the last such user go ([ErrLastAdmin]).
+func (u User) ActsAsAdmin() bool { return u.status == Active && u.HasRole(RoleAdmin) }
+
 // Rename changes the name that others see.
 func (u *User) Rename(n Name, now time.Time) {
 	u.name = n.s
@@ -188,6 +192,8 @@ func NewName(s string) (Name, error) {
 	return Name{s}, nil
 }
 
+func (n Name) String() string { return n.s }
+
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r <= 0x9f }
 
 // instant is the precision that every store keeps: UTC, microseconds.
@@ -249,3 +255,7 @@ var ErrEmailTaken = fault.New(fault.Conflict, "email_taken", "There is an accoun
 
 // ErrUnknown is what a store answers when there is no such user.
 var ErrUnknown = fault.New(fault.NotFound, "not_found", "There is no such user.")
+
+// ErrLastAdmin is what a store answers to a change that would leave nobody who
+// [User.ActsAsAdmin]: with the last one gone, no one could make another.
+var ErrLastAdmin = fault.New(fault.Conflict, "last_admin", "This is the last active account with the role admin. Give another active account that role first.")
