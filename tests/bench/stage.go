@@ -69,7 +69,7 @@ func (b *stage) open(ctx context.Context, server string) (err error) {
 		return fmt.Errorf("building the service: %w\n%s", err, out)
 	}
 	begun := time.Now()
-	if b.ours, err = launch(ctx, "/livez", func(listen string) *exec.Cmd {
+	if b.ours, err = launch(ctx, b.folder, "/livez", func(listen string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, program, "serve")
 		cmd.Env = append(os.Environ(), "GATEHOUSE_LISTEN="+listen, "GATEHOUSE_DATABASE_URL="+b.database, "GATEHOUSE_LOG_LEVEL=info")
 		return cmd
@@ -82,7 +82,7 @@ func (b *stage) open(ctx context.Context, server string) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.floor, err = launch(ctx, "/", func(listen string) *exec.Cmd {
+	if b.floor, err = launch(ctx, b.folder, "/", func(listen string) *exec.Cmd {
 		return exec.CommandContext(ctx, self, "floor", listen, b.database)
 	}); err != nil {
 		return fmt.Errorf("starting the floor: %w", err)
@@ -120,9 +120,9 @@ func (b *stage) close() {
 	_ = os.RemoveAll(b.folder)
 }
 
-// launch starts a server on a free port, its log going to a file that nobody
-// reads, as in production, and waits until it answers.
-func launch(ctx context.Context, path string, command func(listen string) *exec.Cmd) (*process, error) {
+// launch starts a server on a free port, its log going to a file, and waits
+// until it answers.
+func launch(ctx context.Context, folder, path string, command func(listen string) *exec.Cmd) (*process, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -132,8 +132,12 @@ func launch(ctx context.Context, path string, command func(listen string) *exec.
 		return nil, err
 	}
 	p := &process{cmd: command(listen), url: "http://" + listen}
-	var said bytes.Buffer
-	p.cmd.Stderr = &head{buffer: &said}
+	log, err := os.CreateTemp(folder, "log-")
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has it open by itself
+	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -147,17 +151,8 @@ func launch(ctx context.Context, path string, command func(listen string) *exec.
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return p, fmt.Errorf("no answer: %s", said.String())
-}
-
-// head keeps the beginning of what is written to it.
-type head struct{ buffer *bytes.Buffer }
-
-func (h *head) Write(p []byte) (int, error) {
-	if room := 4096 - h.buffer.Len(); room > 0 {
-		h.buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
+	said, err := os.ReadFile(log.Name())
+	return p, errors.Join(fmt.Errorf("no answer: %.4096s", said), err)
 }
 
 // seed registers users over HTTP, signs them in, and lets them offer products.
