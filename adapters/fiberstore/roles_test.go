@@ -10,7 +10,7 @@ import (
 // array of role names, and take nothing else.
 func FuzzParseRoles(f *testing.F) {
 	for _, s := range []string{
-		`[]`, `["user"]`, `["admin", "user"]`, `[ "a-1","b_2" ]`, `["a,b"]`, `["a" "b"]`, `["a",]`, `[,"a"]`, `["A"]`, `[""a""]`, `["a"`, `"a"`, `[1]`, `[null]`, `["\u0061"]`, ``,
+		`[]`, `["user"]`, `["admin", "user"]`, `[ "a-1","b_2" ]`, `["a,b"]`, `["a" "b"]`, `["a",]`, `[,"a"]`, `["A"]`, `[""a""]`, `["a"`, `"a"`, `[1]`, `[null]`, `["\u0061"]`, ``, "[\f]", "[\u0085]",
 	} {
 		f.Add(s)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -84,7 +85,7 @@ func asciiDomain(s string) (string, bool) {
 		return "", false
 	}
 	a, err := idna.Lookup.ToASCII(s)
-	if err != nil || len(a) > 253 || !strings.Contains(a, ".") {
+	if err != nil || !utf8.ValidString(s) || len(a) > 253 || !strings.Contains(a, ".") {
 		return "", false
 	}
 	for label := range strings.SplitSeq(a, ".") {

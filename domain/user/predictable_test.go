@@ -31,7 +31,7 @@ func TestPredictablePasswords(t *testing.T) {
 		{"김하늘김하늘12", "password_common"}, {"rlagksmf1!", "password_common"},
 		// What only looks a little like these.
 		{"correct horse battery staple", ""}, {"gatehouse keepers sleep late", ""}, {"a quiet lighthouse", ""}, {"desktop grass window", ""},
-		{"haneul likes tall trees", ""}, {"사랑은 눈처럼 내린다", ""}, {"gatehouse-83920174652", ""}, {"x7Kp-w2Lm-q9Zt", ""}, {"무지개 끝의 도서관", ""},
+		{"haneul likes tall trees", ""}, {"사랑은 눈처럼 내린다", ""}, {"gatehouse-83920174652", ""}, {"x7Kp-w2Lm-q9Zt", ""}, {"qwaspolkmj", ""}, {"무지개 끝의 도서관", ""},
 	} {
 		if _, err := rules.New(c.in, email, "김하늘"); code(err) != c.want {
 			t.Errorf("New(%q) fails with %q, want %q", c.in, code(err), c.want)

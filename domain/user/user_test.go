@@ -75,7 +75,7 @@ func TestEmail(t *testing.T) {
 }
 
 func FuzzEmail(f *testing.F) {
-	for _, s := range []string{"ann@example.com", "ann@한국.com", "a@b@c.d", "ann@xn--3e0b707e.com", "\u212A@x.y"} {
+	for _, s := range []string{"ann@example.com", "ann@한국.com", "a@b@c.d", "ann@xn--3e0b707e.com", "\u212A@x.y", "00@0\x80.0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
