@@ -61,7 +61,7 @@ func decodeCursor(q products.Query, caller user.ID, s string) (product.Position,
 }
 
 func cursorChecksum(q products.Query, caller user.ID, place []byte) [sha256.Size]byte {
-	owner := q.Owner
+	owner := orZero(q.Owner)
 	if q.Mine {
 		owner = caller
 	}

@@ -136,8 +136,12 @@ func appendString(b []byte, s string) []byte {
 	return quoted
 }
 
+// timeFormat is RFC 3339 to the microsecond that stores keep. Its width never
+// changes, so that times sort as text as they do as times.
+const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
+
 func appendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
-	b = t.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = t.UTC().AppendFormat(b, timeFormat)
 	return append(b, '"')
 }

@@ -7,6 +7,7 @@ import "bytes"
 // there, and every cookie header.
 type envelope struct {
 	sound   bool   // framed in one way only
+	types   int    // how many Content-Type headers there are
 	cookies int    // how many cookies bear the session's name
 	token   []byte // the value of the last of them; shares memory with the block
 }
@@ -20,7 +21,7 @@ type envelope struct {
 func open(block []byte, cookie string) envelope {
 	var e envelope
 	var hosts, lengths, encodings int
-	folded := false
+	odd := false
 	for len(block) > 0 {
 		line := block
 		if i := bytes.IndexByte(block, '\n'); i >= 0 {
@@ -29,13 +30,17 @@ func open(block []byte, cookie string) envelope {
 			block = nil
 		}
 		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') { // obsolete folding, read in two ways too
-			folded = true
+			odd = true
 		}
 		colon := bytes.IndexByte(line, ':')
 		if colon < 0 {
 			continue
 		}
-		switch name := line[:colon]; len(name) {
+		name := line[:colon]
+		if bytes.ContainsAny(name, " \t") { // no name: some readers take the first word for one
+			odd = true
+		}
+		switch len(name) {
 		case len("Host"):
 			if bytes.EqualFold(name, []byte("Host")) && len(bytes.TrimSpace(line[colon+1:])) > 0 {
 				hosts++
@@ -43,6 +48,10 @@ func open(block []byte, cookie string) envelope {
 		case len("Cookie"):
 			if bytes.EqualFold(name, []byte("Cookie")) {
 				e.findCookie(line[colon+1:], cookie)
+			}
+		case len("Content-Type"):
+			if bytes.EqualFold(name, []byte("Content-Type")) {
+				e.types++
 			}
 		case len("Content-Length"):
 			if bytes.EqualFold(name, []byte("Content-Length")) {
@@ -54,6 +63,6 @@ func open(block []byte, cookie string) envelope {
 			}
 		}
 	}
-	e.sound = hosts == 1 && lengths+encodings <= 1 && !folded
+	e.sound = hosts == 1 && lengths+encodings <= 1 && !odd
 	return e
 }

@@ -78,7 +78,7 @@ func (s *Server) dress(rc *fasthttp.RequestCtx, x *exchange) {
 	for _, kv := range s.headers {
 		h.SetCanonical(kv.key, kv.value)
 	}
-	h.SetCanonical([]byte(fiber.HeaderXRequestID), []byte(x.id))
+	h.SetCanonical([]byte("X-Request-Id"), []byte(x.id)) // as http-api.md spells it
 }
 
 // finish turns a panic into a 500 and writes the cookie and the log line.

@@ -161,12 +161,17 @@ func readQuery(args *fasthttp.Args, a access.Actor) (products.Query, error) {
 	if s := param("owner"); s == "me" {
 		q.Mine = true
 	} else if s != "" {
-		if q.Owner, ok = user.ParseID(s); !ok {
+		id, ok := user.ParseID(s)
+		if !ok {
 			v.Add("/owner", "invalid_value", "An owner is a user's id, or me.")
 		}
+		q.Owner = &id
 	}
 	if q.Text = param("q"); strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text) {
 		v.Add("/q", "invalid_characters", "Text is UTF-8 without NUL.")
+	}
+	if q.Mine && a.IsAnonymous() { // the application answers that, before all that is wrong
+		return q, nil
 	}
 	if err := v.Err(); err != nil {
 		return products.Query{}, err
@@ -174,10 +179,9 @@ func readQuery(args *fasthttp.Args, a access.Actor) (products.Query, error) {
 	return q, readCursor(&q, param("cursor"), a)
 }
 
-// readCursor sets where q goes on. Without a session there is no "me" whose
-// cursor it could be; the application answers that.
+// readCursor sets where q goes on.
 func readCursor(q *products.Query, cursor string, a access.Actor) error {
-	if cursor == "" || q.Mine && a.IsAnonymous() {
+	if cursor == "" {
 		return nil
 	}
 	after, ok := decodeCursor(*q, a.ID(), cursor)

@@ -111,7 +111,7 @@ func (s *Service) Permissions(ctx context.Context, a access.Actor, id product.ID
 
 // Query asks for a page of products. The zero Query is the first page of all.
 type Query struct {
-	Owner  user.ID          // zero means anybody's
+	Owner  *user.ID         // nil means anybody's
 	Mine   bool             // only the actor's own
 	Status product.Status   // zero means any
 	Text   string           // what name or description contains
@@ -148,13 +148,20 @@ func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, erro
 	if q.Mine {
 		visible = access.All{visible, access.OwnedBy(a.ID())}
 	}
+	var owner user.ID
+	if q.Owner != nil {
+		owner = *q.Owner
+		if owner.IsZero() { // to the store that is anybody; it is nobody
+			visible = access.Nothing
+		}
+	}
 	limit := q.Limit
 	if limit == 0 {
 		limit = DefaultLimit
 	}
 	limit = min(max(limit, 1), MaxLimit)
 	found, err := s.Products.List(ctx, ports.ProductQuery{
-		Visible: visible, Owner: q.Owner, Status: q.Status, Text: q.Text, Sort: q.Sort, After: q.After,
+		Visible: visible, Owner: owner, Status: q.Status, Text: q.Text, Sort: q.Sort, After: q.After,
 		Limit: limit + 1, // one more tells whether there is another page
 	})
 	if err != nil {

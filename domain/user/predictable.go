@@ -17,11 +17,17 @@ func (r PasswordRules) predictable(p string, owner Email, name string) bool {
 	if owner != (Email{}) && (strings.EqualFold(p, owner.address) || lower == owner.canonical || lower == owner.Local()) {
 		return true
 	}
-	words := r.words(owner, name)
+	short, words := utf8.RuneCountInString(p) < longPassword, r.words(owner, name)
 	return slices.ContainsFunc([]string{lower, pressedKeys(lower)}, func(typed string) bool {
-		return isCommon(typed) || isWalk(typed) || isMadeOf(typed, words)
+		return isCommon(typed) || short && (isWalk(typed) || isMadeOf(typed, words))
 	})
 }
+
+// longPassword is the length, in characters, from which on a password is held
+// against the list alone: how often somebody has pressed a key or written a word
+// is no longer among the first things to try, and there is no rule of
+// composition.
+const longPassword = 32
 
 // leastWord is how long a word is, in characters, that counts as one; shorter
 // ones stand in every second password.

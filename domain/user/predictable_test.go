@@ -1,6 +1,7 @@
 package user_test
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -29,6 +30,9 @@ func TestPredictablePasswords(t *testing.T) {
 		{"gatehouse", "password_common"}, {"Gatehouse-2026!", "password_common"}, {"GATEHOUSEgatehouse", "password_common"},
 		{"haneul.kim@lampshop.example", "password_common"}, {"haneul.kim", "password_common"}, {"Haneul1999", "password_common"}, {"Kim.haneul!", "password_common"},
 		{"김하늘김하늘12", "password_common"}, {"rlagksmf1!", "password_common"},
+		// Up to a length at which repetition is no composition rule.
+		{strings.Repeat("x", 31), "password_common"}, {strings.Repeat("x", 32), ""}, {strings.Repeat("a", 64), ""}, {strings.Repeat("x", 128), ""},
+		{strings.Repeat("1234567890", 12), ""}, {strings.Repeat("비밀번호", 32), ""},
 		// What only looks a little like these.
 		{"correct horse battery staple", ""}, {"gatehouse keepers sleep late", ""}, {"a quiet lighthouse", ""}, {"desktop grass window", ""},
 		{"haneul likes tall trees", ""}, {"사랑은 눈처럼 내린다", ""}, {"gatehouse-83920174652", ""}, {"x7Kp-w2Lm-q9Zt", ""}, {"qwaspolkmj", ""}, {"무지개 끝의 도서관", ""},

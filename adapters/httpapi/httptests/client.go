@@ -169,7 +169,11 @@ func (c *Client) takeCookie(a *Answer) {
 	}
 }
 
-var sane = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var (
+	sane     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	anyTime  = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
+	fullTime = regexp.MustCompile(`^"[0-9-]{10}T[0-9:]{8}\.\d{6}Z"$`)
+)
 
 // checkAlways holds an answer to what http-api.md says of every one.
 func (a *Answer) checkAlways(req *http.Request) {
@@ -197,6 +201,11 @@ func (a *Answer) checkAlways(req *http.Request) {
 	id := h.Get("X-Request-Id")
 	if sent := req.Header.Get("X-Request-Id"); !sane.MatchString(id) || sane.MatchString(sent) && id != sent {
 		a.t.Errorf("%s: X-Request-Id = %q", a.what, id)
+	}
+	for _, at := range anyTime.FindAll(a.Body, -1) {
+		if !fullTime.Match(at) { // else they would not sort as text
+			a.t.Errorf("%s: the time %s is not UTC to the microsecond", a.what, at)
+		}
 	}
 	a.checkByStatus(req, id)
 }

@@ -305,7 +305,7 @@ func testLists(t *testing.T, open Open) {
 		{mina, "sort=price", []string{cheap, draft, dear}}, {mina, "sort=-price", []string{dear, draft, cheap}},
 		{mina, "status=draft", []string{draft}}, {mina, "status=published", []string{dear, cheap}}, {eve, "status=draft", nil},
 		{mina, "owner=me", []string{draft, dear, cheap}}, {eve, "owner=me", []string{his}}, {eve, "owner=" + mina.id(), []string{dear, cheap}},
-		{mina, "owner=" + missing, nil}, {mina, "q=A", []string{draft, dear}}, {mina, "q=B&sort=name", []string{draft, cheap}}, {mina, "q=nothing", nil},
+		{mina, "owner=" + missing, nil}, {mina, "owner=00000000-0000-0000-0000-000000000000", nil}, {mina, "q=A", []string{draft, dear}}, {mina, "q=B&sort=name", []string{draft, cheap}}, {mina, "q=nothing", nil},
 		{mina, "limit=&cursor=&owner=&status=&q=&sort=", []string{draft, dear, cheap}}, {mina, "sort=name&sort=nonsense", []string{dear, draft, cheap}},
 		{mina, "limit=2", []string{draft, dear}}, {mina, "limit=100", []string{draft, dear, cheap}},
 	} {
@@ -317,7 +317,9 @@ func testLists(t *testing.T, open Open) {
 			t.Errorf("GET /products?%s: nextCursor = %v", row.query, next)
 		}
 	}
-	app.Anonymous().Do("GET", "/products?owner=me", nil).Want(401, "unauthenticated")
+	for _, query := range []string{"", "&limit=0", "&sort=x&q=%00", "&cursor=x"} {
+		app.Anonymous().Do("GET", "/products?owner=me"+query, nil).Want(401, "unauthenticated")
+	}
 	for query, want := range map[string][]string{
 		"limit=0": {"/limit", "out_of_range"}, "limit=101": {"/limit", "out_of_range"}, "limit=-1": {"/limit", "out_of_range"},
 		"limit=1.0": {"/limit", "out_of_range"}, "limit=x": {"/limit", "out_of_range"}, "limit=99999999999999999999": {"/limit", "out_of_range"},

@@ -99,6 +99,7 @@ func testSmuggling(t *testing.T, open Open) {
 		"signed length":          post(fmt.Sprintf("Host: a\r\nContent-Length: +%d\r\n", n), hidden),
 		"hexadecimal length":     post("Host: a\r\nContent-Length: 0x4\r\n", "abcd"+hidden),
 		"blank in a name":        post("Host: a\r\nContent-Length : 4\r\n", "abcd"+hidden),
+		"blank within a name":    post("Host: a\r\nX Y: z\r\n", hidden),
 		"folded encoding":        post("Host: a\r\nTransfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"+hidden),
 		"folded header":          post("Host: a\r\nX-A: b\r\n Content-Length: 4\r\n", "abcd"+hidden),
 		"two hosts":              post("Host: a\r\nHost: b\r\nContent-Length: 0\r\n", hidden),

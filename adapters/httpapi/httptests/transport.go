@@ -101,6 +101,10 @@ func testMediaTypes(t *testing.T, open Open) {
 			mina.Do(w.method, w.path, "\x1f\x8b\x08", "Content-Encoding", encoding).Want(415, "unsupported_media_type")
 		}
 		mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "Identity").Want(422, "validation_failed")
+		mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "identity", "Content-Encoding", "gzip").Want(415, "unsupported_media_type")
+		for _, two := range [][2]string{{"text/plain", "application/json"}, {"application/json", "text/plain"}, {"application/json", "application/json"}} {
+			mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", two[0], "Content-Type", two[1]).Want(415, "unsupported_media_type")
+		}
 		mina.Do(w.method, w.path, nil, "Content-Type", "text/plain").Want(400, "malformed_json")
 	}
 }
@@ -191,7 +195,7 @@ func testPaths(t *testing.T, open Open) {
 		}
 	}
 	for _, row := range []struct{ path, allow string }{
-		{"/register", "POST"}, {"/login", "POST"}, {"/logout", "POST"}, {"/me", "GET, HEAD, PATCH"}, {"/me/sessions", "GET, HEAD, DELETE"}, {"/me/sessions/x", "DELETE"},
+		{"/register", "POST"}, {"/login", "POST"}, {"/logout", "POST"}, {"/me", "GET, HEAD, DELETE, PATCH"}, {"/me/export", "GET, HEAD"}, {"/me/sessions", "GET, HEAD, DELETE"}, {"/me/sessions/x", "DELETE"},
 		{"/me/password", "PUT"}, {"/products", "GET, HEAD, POST"}, {"/products/x", "GET, HEAD, DELETE, PATCH"}, {"/products/x/permissions", "GET, HEAD"},
 		{"/livez", "GET, HEAD"}, {"/readyz", "GET, HEAD"}, {"/openapi.json", "GET, HEAD"}, {"/docs", "GET, HEAD"},
 	} {
