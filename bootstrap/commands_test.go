@@ -162,6 +162,29 @@ func TestUserCommands(t *testing.T) {
 	}
 }
 
+// Who holds the shell can lock everybody out of administering by mistake, and
+// is told what to do instead.
+func TestTheLastAdmin(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+url(t))
+			for _, who := range []string{"ann@example.com --roles admin", "bob@example.com"} {
+				l.want(0, "", words("user create --generate --email "+who))
+			}
+			const refusal, advice = "is the last active user with the role admin, and nothing was changed", `"gatehouse user set-roles ADDRESS admin,user"`
+			for _, command := range []string{"user set-roles ann@example.com user", "user disable ann@example.com"} {
+				if got := l.want(1, "", words(command), "gatehouse: ann@example.com "+refusal, advice); got.out != "" {
+					t.Errorf("gatehouse %s says %q, though nothing was done", command, got.out)
+				}
+			}
+			l.want(0, "", words("user set-roles ann@example.com admin,user"), "admin, user")
+			l.want(0, "", words("user set-roles bob@example.com admin"))
+			l.want(0, "", words("user disable ann@example.com"), "is disabled")
+			l.want(1, "", words("user set-roles bob@example.com user"), "gatehouse: bob@example.com "+refusal, advice)
+		})
+	}
+}
+
 // databases are empty ones of each kind that keeps anything.
 func databases(t *testing.T) map[string]func(*testing.T) string {
 	t.Helper()

@@ -83,7 +83,7 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 		Hasher: hasher, Random: random, Now: p.Now, Lifetime: p.Config.Session,
 	})
 	h.accounts = accounts.New(accounts.Config{
-		Users: kept.users, Directory: kept.directory, Sessions: h.sessions,
+		Users: kept.users, Directory: kept.directory, Products: kept.products, Sessions: h.sessions,
 		Hasher: hasher, Random: random, Now: p.Now, Passwords: passwordRules(p.Config),
 	})
 	h.products = products.New(products.Config{

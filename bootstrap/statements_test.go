@@ -197,6 +197,7 @@ func TestStatements(t *testing.T) {
 		{"my name", ann, "PATCH", "/me", `{"name":"Ann"}`, 200, 2, 1},
 		{"my sessions", ann, "GET", "/me/sessions", "", 200, 2, 0},
 		{"a session that is not mine", bob, "DELETE", "/me/sessions/" + fmt.Sprint(session), "", 404, 1, 1},
+		{"all about me", ann, "GET", "/me/export", "", 200, 3, 0},
 		{"my other sessions", ann, "DELETE", "/me/sessions", "", 204, 1, 1},
 
 		{"a product, signed in", ann, "GET", path, "", 200, 2, 0},
@@ -215,7 +216,8 @@ func TestStatements(t *testing.T) {
 		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 0},
 		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
 
-		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 0, 1},
+		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 1, 1},
+		{"a registration of what is taken", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 409, 1, 0},
 		{"a bad registration", nobody, "POST", "/register", `{"email":"new"}`, 422, 0, 0},
 		{"a wrong password", nobody, "POST", "/login", `{"email":"u0@example.com","password":"another one"}`, 401, 1, 0},
 		{"an unknown address", nobody, "POST", "/login", `{"email":"nobody@example.com","password":"another one"}`, 401, 1, 0},
@@ -223,6 +225,8 @@ func TestStatements(t *testing.T) {
 		{"a sign-in over a session", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 2, 2},
 		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 3},
 		{"a sign-out", nobody, "POST", "/logout", "", 204, 0, 1},
+		{"a leaving that is not confirmed", bob, "DELETE", "/me", `{"password":"another one"}`, 403, 1, 0},
+		{"a leaving", bob, "DELETE", "/me", `{` + password + `}`, 204, 2, 1},
 		{"a second sign-out", nobody, "POST", "/logout", "", 204, 0, 0},
 	}
 	for _, tt := range tests {

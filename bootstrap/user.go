@@ -149,10 +149,14 @@ func setStatus(c *call, email string, s user.Status, said string) error {
 	})
 }
 
-// named says whom there is not.
+// named says whom there is not, or who must not go, and what to do.
 func named(err error, email string) error {
-	if errors.Is(err, fault.NotFound) {
+	switch {
+	case errors.Is(err, fault.NotFound):
 		return fmt.Errorf("there is no user %s; \"gatehouse user list\" shows who there is", email)
+	case errors.Is(err, user.ErrLastAdmin):
+		return fmt.Errorf("%s is the last active user with the role admin, and nothing was changed; make another one first: "+
+			"\"gatehouse user set-roles ADDRESS admin,user\" or \"gatehouse user create --email ADDRESS --roles admin\"", email)
 	}
 	return err
 }

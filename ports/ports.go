@@ -43,8 +43,18 @@ type UserRepository interface {
 	// updates none is lost, and returns what is stored then. If change returns
 	// an error, Update returns it as it is and keeps nothing. change may run
 	// more than once and must not call the store. It returns fault.NotFound if
-	// there is no such user and user.ErrEmailTaken as Add does.
+	// there is no such user and user.ErrEmailTaken as Add does. It returns
+	// user.ErrLastAdmin, and keeps nothing, if no user would be left who
+	// user.User.ActsAsAdmin but this one did; of two such changes at once, or
+	// of one beside a Delete, one finds itself the last.
 	Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error)
+	// Delete deletes the user, and with it its sessions and products, if check,
+	// called with what is stored, returns nil, as one step: what is deleted is
+	// what was checked, and nothing is added for the user later. Else it
+	// returns check's error as it is. check may run more than once and must not
+	// call the store. It returns fault.NotFound if there is no such user, and
+	// user.ErrLastAdmin, where check has no objection, as Update does.
+	Delete(ctx context.Context, id user.ID, check func(user.User) error) error
 	// List returns up to limit users whose id is greater than after, in the
 	// order of their ids, which is that of their registration.
 	List(ctx context.Context, after user.ID, limit int) ([]user.User, error)

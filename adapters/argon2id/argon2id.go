@@ -29,7 +29,7 @@ var present = parameters{memory: 19 * 1024, passes: 2, lanes: 1}
 // Config bounds the work. Zero values mean the defaults.
 type Config struct {
 	Slots int // hashes made at once; default: the cores less one, at least one
-	Queue int // hashes that may wait for a slot; default: 32 a slot
+	Queue int // hashes that may wait for a slot; default: 64 a slot, what can be made before a request times out
 }
 
 // Hasher makes and verifies hashes.
@@ -47,7 +47,7 @@ func New(c Config) *Hasher {
 		c.Slots = max(1, runtime.GOMAXPROCS(0)-1)
 	}
 	if c.Queue <= 0 {
-		c.Queue = 32 * c.Slots
+		c.Queue = 64 * c.Slots
 	}
 	h := &Hasher{slots: make(chan struct{}, c.Slots), queue: make(chan struct{}, c.Slots+c.Queue)}
 	h.dummy = encoded{parameters: present, salt: random(saltBytes), key: random(keyBytes)}

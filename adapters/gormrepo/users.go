@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"gorm.io/gorm"
+
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
@@ -136,6 +138,7 @@ func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) 
 	if err != nil {
 		return user.User{}, false, s.db.failed("update user", err, nil)
 	}
+	administered := u.ActsAsAdmin()
 	if err := change(&u); err != nil {
 		return user.User{}, false, err
 	}
@@ -144,21 +147,84 @@ func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) 
 		return u, true, s.db.failed("update user", err, nil)
 	}
 	after.Revision++
-	done, err := s.write(ctx, after, before.Revision)
+	write := func(tx *gorm.DB) *gorm.DB { return store(tx, after, before.Revision) }
+	done, err := s.put(ctx, "update user", before.ID, administered && !u.ActsAsAdmin(), write)
 	return u, done, err
 }
 
-// write stores what has changed since the row was read at a revision, and
-// reports whether it was still there as it was read.
-func (s *Users) write(ctx context.Context, row userRow, revision int64) (bool, error) {
-	result := s.db.write.WithContext(ctx).Model(&userRow{}).
+// store writes the row in the place of the one that was read at a revision, if
+// that is still there as it was read.
+func store(tx *gorm.DB, row userRow, revision int64) *gorm.DB {
+	return tx.Model(&userRow{}).
 		Where("id = ? AND revision = ?", row.ID, revision).
 		Updates(map[string]any{
 			"email": row.Email, "email_canonical": row.EmailCanonical, "name": row.Name, "roles": row.Roles,
 			"status": row.Status, "email_verified": row.EmailVerified, "password_hash": row.PasswordHash,
 			"session_epoch": row.SessionEpoch, "revision": row.Revision, "updated_at": row.UpdatedAt,
 		})
-	return result.RowsAffected == 1, s.db.failed("update user", result.Error, nil)
+}
+
+// Delete deletes the user in one step; sessions and products go by the foreign
+// keys, and none can be added once it has begun.
+func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+	return contend(ctx, func() (bool, error) {
+		row, u, err := s.find(ctx, "SELECT "+userColumns+" FROM users WHERE id = ?", id.String())
+		if err != nil {
+			return false, err
+		}
+		if err := check(u); err != nil {
+			return false, err
+		}
+		return s.put(ctx, "delete user", row.ID, u.ActsAsAdmin(), func(tx *gorm.DB) *gorm.DB {
+			return tx.Where("id = ? AND revision = ?", row.ID, row.Revision).Delete(&userRow{})
+		})
+	})
+}
+
+// put does a write to the row of a user and reports whether it met the row. If
+// the write takes an admin away, it is done only while there is another one.
+func (s *Users) put(ctx context.Context, op, id string, takesAdmin bool, write func(tx *gorm.DB) *gorm.DB) (bool, error) {
+	if !takesAdmin {
+		result := write(s.db.write.WithContext(ctx))
+		return result.RowsAffected == 1, s.db.failed(op, result.Error, nil)
+	}
+	options := &sql.TxOptions{}
+	if !s.db.lite { // else the snapshot may be that of before the lock, where the database has another default
+		options.Isolation = sql.LevelReadCommitted
+	}
+	var done, other bool
+	err := s.db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) (err error) {
+		if other, err = s.otherAdmin(tx, id); err != nil || !other {
+			return err
+		}
+		result := write(tx)
+		done = result.RowsAffected == 1
+		return result.Error
+	}, options)
+	if err == nil && !other {
+		return false, user.ErrLastAdmin
+	}
+	return done, s.db.failed(op, err, nil)
+}
+
+// adminLock is what those who take an admin away hold in PostgreSQL: a number
+// of our own that nothing else locks.
+const adminLock int64 = 0x6761746561646d6e // "gateadmn"
+
+// otherAdmin reports whether anybody but the user acts as admin, and keeps it so
+// until the transaction ends: two admins who leave at the same moment would each
+// see the other otherwise (write skew, which PostgreSQL lets pass below
+// SERIALIZABLE). In SQLite the transaction is the only writer from its beginning.
+func (s *Users) otherAdmin(tx *gorm.DB, id string) (other bool, err error) {
+	acts := `roles @> '["admin"]'`
+	if s.db.lite {
+		acts = "EXISTS (SELECT 1 FROM json_each(users.roles) WHERE value = 'admin')"
+	} else if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", adminLock).Error; err != nil {
+		return false, err
+	}
+	// A statement of its own, whose snapshot is of after the lock.
+	err = tx.Raw("SELECT EXISTS (SELECT 1 FROM users WHERE status = 'active' AND id <> ? AND "+acts+")", id).Row().Scan(&other)
+	return other, err
 }
 
 // List returns a page of users in the order of their ids.

@@ -66,7 +66,7 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 	st := stores(b)
 	now := func() time.Time { return time.Now() }
 	ss := sessions.New(sessions.Config{Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Hasher: st.Hasher, Random: st.Random, Now: now, Lifetime: session.DefaultLifetime})
-	as := accounts.New(accounts.Config{Users: st.Users, Directory: st.Directory, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: now})
+	as := accounts.New(accounts.Config{Users: st.Users, Directory: st.Directory, Products: st.Products, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: now})
 	if _, err := as.Register(context.Background(), accounts.Registration{Email: "mina@example.com", Password: "a-fine-passphrase"}); err != nil {
 		b.Fatal(err)
 	}

@@ -72,6 +72,7 @@ var titles = map[string]string{
 	"internal":               "Internal error",
 	"invalid_credentials":    "Invalid credentials",
 	"invalid_cursor":         "Invalid cursor",
+	"last_admin":             "The last admin",
 	"malformed_json":         "Malformed JSON",
 	"malformed_request":      "Malformed request",
 	"method_not_allowed":     "Method not allowed",

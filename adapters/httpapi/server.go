@@ -4,8 +4,8 @@
 //
 // Read [Config] and [New] first, then routes in this file, which is the whole
 // surface. The way of a request is middleware.go; a body is read by body.go,
-// an error becomes an answer in problem.go, and accounts.go, sessions.go,
-// products.go and service.go hold the handlers. openapi.json is the same
+// an error becomes an answer in problem.go, and accounts.go, leaving.go,
+// sessions.go, products.go and service.go hold the handlers. openapi.json is the same
 // surface in words for clients; a test compares the two.
 package httpapi
 
@@ -223,6 +223,8 @@ func (s *Server) routes() []route {
 		row("GET", "/me/sessions", "listMySessions", s.private(s.listSessions)),
 		row("DELETE", "/me/sessions", "endMyOtherSessions", s.private(s.endOtherSessions)),
 		row("DELETE", "/me/sessions/{id}", "endMySession", s.private(s.endSession)),
+		row("DELETE", "/me", "deleteMe", s.private(s.deleteMe)),
+		row("GET", "/me/export", "exportMe", s.private(s.exportMe)),
 		row("PUT", "/me/password", "changePassword", s.private(s.changePassword)),
 
 		row("POST", "/products", "createProduct", s.public(s.createProduct)),

@@ -2,8 +2,11 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"slices"
 
+	"gatehouse/domain/product"
+	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
@@ -95,6 +98,9 @@ func (s *Users) swap(ctx context.Context, old userRow, next user.User) (done boo
 		if holder, taken := s.db.byEmail[after]; taken && holder != id {
 			return user.ErrEmailTaken
 		}
+		if old.user.ActsAsAdmin() && !next.ActsAsAdmin() && !s.othersAdminister(id) {
+			return user.ErrLastAdmin
+		}
 		delete(s.db.byEmail, before)
 		s.db.byEmail[after] = id
 		s.db.users[id] = userRow{user: next, revision: s.db.revision()}
@@ -102,6 +108,59 @@ func (s *Users) swap(ctx context.Context, old userRow, next user.User) (done boo
 		return nil
 	})
 	return done, err
+}
+
+// Delete implements ports.UserRepository. check runs without the lock, as in
+// [Users.Update].
+func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+	for {
+		row, err := s.row(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := check(row.user); err != nil {
+			return err
+		}
+		if done, err := s.remove(ctx, row); done || err != nil {
+			return err
+		}
+	}
+}
+
+// remove takes the user out with all that is theirs, unless it has been
+// changed since it was read as old.
+func (s *Users) remove(ctx context.Context, old userRow) (done bool, err error) {
+	id := old.user.ID()
+	err = s.db.write(ctx, func() error {
+		now, ok := s.db.users[id]
+		if !ok {
+			return user.ErrUnknown
+		}
+		if now.revision != old.revision {
+			return nil
+		}
+		if old.user.ActsAsAdmin() && !s.othersAdminister(id) {
+			return user.ErrLastAdmin
+		}
+		delete(s.db.users, id)
+		delete(s.db.byEmail, old.user.Email().Canonical())
+		maps.DeleteFunc(s.db.sessions, func(_ session.Key, one session.Session) bool { return one.UserID() == id })
+		maps.DeleteFunc(s.db.products, func(_ product.ID, p productRow) bool { return p.product.OwnerID() == id })
+		done = true
+		return nil
+	})
+	return done, err
+}
+
+// othersAdminister reports whether anybody but the user acts as admin, within a
+// write.
+func (s *Users) othersAdminister(id user.ID) bool {
+	for other, row := range s.db.users {
+		if other != id && row.user.ActsAsAdmin() {
+			return true
+		}
+	}
+	return false
 }
 
 // List implements ports.UserRepository.

@@ -1,5 +1,5 @@
 // Package accounts lets people register and look after their own account: the
-// name that others see, and the password.
+// name that others see, the password, what is kept about them and an end to it.
 //
 // Everything here is done by people to themselves, so no policy is asked; what
 // may be done to others is package administration.
@@ -25,6 +25,7 @@ var ErrWrongPassword = fault.New(fault.Forbidden, "wrong_password", "This is not
 type Config struct {
 	Users     ports.UserRepository
 	Directory ports.SessionDirectory
+	Products  ports.ProductRepository
 	Sessions  *sessions.Service
 	Hasher    ports.PasswordHasher
 	Random    ports.Random
@@ -33,10 +34,13 @@ type Config struct {
 }
 
 // Service looks after accounts.
-type Service struct{ Config }
+type Service struct {
+	Config
+	registering turns // by canonical address
+}
 
 // New returns a service over the ports.
-func New(c Config) *Service { return &Service{c} }
+func New(c Config) *Service { return &Service{Config: c} }
 
 // Registration is what somebody registers with. Nothing in it has been checked.
 type Registration struct {
@@ -66,8 +70,23 @@ func (s *Service) parse(r Registration) (user.Email, user.Name, user.Password, e
 // Register makes an account with the role "user". It returns fault.Invalid with
 // all that is wrong, or user.ErrEmailTaken.
 func (s *Service) Register(ctx context.Context, r Registration) (user.User, error) {
+	return s.RegisterAs(ctx, r, []user.Role{user.RoleUser})
+}
+
+// RegisterAs makes an account with the roles, for an operator: nobody gives
+// roles to themselves. It returns what Register does, and fault.Invalid for
+// roles that nobody can have.
+func (s *Service) RegisterAs(ctx context.Context, r Registration, roles []user.Role) (user.User, error) {
 	email, name, password, err := s.parse(r)
 	if err != nil {
+		return user.User{}, err
+	}
+	over, err := s.registering.wait(ctx, email.Canonical())
+	if err != nil {
+		return user.User{}, err
+	}
+	defer over()
+	if err := s.free(ctx, email); err != nil {
 		return user.User{}, err
 	}
 	hash, err := s.Hasher.Hash(ctx, password)
@@ -76,10 +95,27 @@ func (s *Service) Register(ctx context.Context, r Registration) (user.User, erro
 	}
 	now := s.Now()
 	u := user.New(user.ID{UUID: s.Random.ID(now)}, email, name, hash, now)
+	if err := u.SetRoles(roles, now); err != nil {
+		return user.User{}, err
+	}
 	if err := s.Users.Add(ctx, u); err != nil {
 		return user.User{}, err
 	}
 	return u, nil
+}
+
+// free returns user.ErrEmailTaken if the address belongs to an account. The store
+// says so too, but only after the password was hashed: fifty registrations of one
+// address at once would fill the queue for hashing and have others refused.
+func (s *Service) free(ctx context.Context, email user.Email) error {
+	switch _, err := s.Users.FindByEmail(ctx, email); {
+	case err == nil:
+		return user.ErrEmailTaken
+	case errors.Is(err, fault.NotFound):
+		return nil
+	default:
+		return err
+	}
 }
 
 // Profile is what people change of their account; nil leaves a field as it is.
@@ -154,13 +190,10 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 		return sessions.SignedIn{}, err
 	}
 	u, err := s.Users.Update(ctx, r.User.ID(), func(u *user.User) error {
-		if u.PasswordHash() != r.User.PasswordHash() {
-			return ErrWrongPassword
-		}
 		// Whoever ended all sessions meanwhile ended this one too; it must not
 		// live on through its new token.
-		if u.SessionEpoch() != r.Session.Epoch() {
-			return access.ErrUnauthenticated
+		if err := asConfirmed(*u, r); err != nil {
+			return err
 		}
 		u.ChangePassword(hash, s.Now())
 		return nil

@@ -20,14 +20,13 @@ type Operator struct {
 	Now      ports.Clock
 }
 
-// CreateUser registers somebody and gives them roles; no roles means "user". It
-// returns what accounts.Service.Register does.
+// CreateUser registers somebody with roles; no roles means "user". It returns
+// what accounts.Service.RegisterAs does.
 func (o *Operator) CreateUser(ctx context.Context, r accounts.Registration, roles []user.Role) (user.User, error) {
-	u, err := o.Accounts.Register(ctx, r)
-	if err != nil || len(roles) == 0 {
-		return u, err
+	if len(roles) == 0 {
+		roles = []user.Role{user.RoleUser}
 	}
-	return o.Users.Update(ctx, u.ID(), func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
+	return o.Accounts.RegisterAs(ctx, r, roles)
 }
 
 // FindUser returns the user with the address, or fault.NotFound.

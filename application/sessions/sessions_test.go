@@ -43,7 +43,7 @@ func newHouse(t *testing.T) *house {
 		Hasher: memory.Hasher{}, Random: random, Now: clock, Lifetime: session.DefaultLifetime,
 	})
 	h.accounts = accounts.New(accounts.Config{
-		Users: h.db.Users(), Directory: h.db.Sessions(), Sessions: h.Service, Hasher: memory.Hasher{}, Random: random, Now: clock,
+		Users: h.db.Users(), Directory: h.db.Sessions(), Products: h.db.Products(), Sessions: h.Service, Hasher: memory.Hasher{}, Random: random, Now: clock,
 	})
 	var err error
 	if h.ann, err = h.accounts.Register(t.Context(), accounts.Registration{Email: address, Password: password}); err != nil {

@@ -210,6 +210,30 @@ func TestSetRoles(t *testing.T) {
 	}
 }
 
+func TestActsAsAdmin(t *testing.T) {
+	near, _ := user.ParseRole("administrator")
+	for _, c := range []struct {
+		roles    []user.Role
+		disabled bool
+		want     bool
+	}{
+		{[]user.Role{user.RoleUser, user.RoleAdmin}, false, true},
+		{[]user.Role{user.RoleAdmin}, true, false},
+		{[]user.Role{user.RoleModerator, near}, false, false},
+	} {
+		u := newUser(t)
+		if err := u.SetRoles(c.roles, noon); err != nil {
+			t.Fatal(err)
+		}
+		if c.disabled {
+			u.Disable(noon)
+		}
+		if got := u.ActsAsAdmin(); got != c.want {
+			t.Errorf("ActsAsAdmin(%v, disabled %v) = %v, want %v", c.roles, c.disabled, got, c.want)
+		}
+	}
+}
+
 func TestParseRole(t *testing.T) {
 	for s, want := range map[string]bool{
 		"user": true, "a": true, "shop-owner_2": true, "a" + strings.Repeat("b", 31): true,

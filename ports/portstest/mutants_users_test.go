@@ -19,6 +19,7 @@ type users struct {
 	find   func(context.Context, user.ID) (user.User, error)
 	email  func(context.Context, user.Email) (user.User, error)
 	update func(context.Context, user.ID, func(*user.User) error) (user.User, error)
+	delete func(context.Context, user.ID, func(user.User) error) error
 	list   func(context.Context, user.ID, int) ([]user.User, error)
 }
 
@@ -48,6 +49,13 @@ func (s users) Update(ctx context.Context, id user.ID, change func(*user.User) e
 		return s.UserRepository.Update(ctx, id, change)
 	}
 	return s.update(ctx, id, change)
+}
+
+func (s users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+	if s.delete == nil {
+		return s.UserRepository.Delete(ctx, id, check)
+	}
+	return s.delete(ctx, id, check)
 }
 
 func (s users) List(ctx context.Context, after user.ID, limit int) ([]user.User, error) {

@@ -25,6 +25,8 @@ var productChecks = []check[ProductStores]{
 	{"a refused deletion deletes nothing", productsRefusedDelete},
 	{"what was deleted does not come back", productsDeleteRace},
 	{"what is deleted is what was checked", productsCheckRace},
+	{"products go with their owner", productsGoWithTheirOwner},
+	{"who is going leaves no product", productsOfWhoIsGoing},
 	{"nothing handed out is shared", productsShareNothing},
 	{"a cancelled context is an outage", productsCancelled},
 	{"who hangs up meanwhile changes nothing", productsHangUp},

@@ -120,7 +120,7 @@ func proveOne[S any](t tester, c check[S], open func() S, mutants []mutant[S]) {
 }
 
 func TestUserChecksCanFail(t *testing.T) {
-	prove(t, userChecks, func() ports.UserRepository { return memory.New().Users() }, userMutants)
+	prove(t, userChecks, func() ports.UserRepository { return memory.New().Users() }, slices.Concat(userMutants, leavingUserMutants))
 }
 
 func soundSessions() SessionStores {
@@ -128,7 +128,10 @@ func soundSessions() SessionStores {
 	return SessionStores{Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Policies: db.Policies()}
 }
 
-func TestSessionChecksCanFail(t *testing.T) { prove(t, sessionChecks, soundSessions, sessionMutants) }
+func TestSessionChecksCanFail(t *testing.T) {
+	prove(t, sessionChecks, soundSessions, slices.Concat(sessionMutants, leavingSessionMutants))
+}
+
 func TestDirectoryChecksCanFail(t *testing.T) {
 	prove(t, directoryChecks, soundSessions, directoryMutants)
 }
@@ -137,7 +140,7 @@ func TestProductChecksCanFail(t *testing.T) {
 	prove(t, productChecks, func() ProductStores {
 		db := memory.New()
 		return ProductStores{Users: db.Users(), Products: db.Products()}
-	}, slices.Concat(productMutants, listMutants))
+	}, slices.Concat(productMutants, listMutants, leavingProductMutants))
 }
 
 func TestPolicyChecksCanFail(t *testing.T) {

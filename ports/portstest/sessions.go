@@ -27,6 +27,8 @@ var sessionChecks = []check[SessionStores]{
 	{"a renewal loses against an ending", sessionsEndRace},
 	{"a rotation loses against an ending by handle", sessionsEndOneRace},
 	{"of rotations at once one wins", sessionsRotateRace},
+	{"sessions go with their user", sessionsGoWithTheirUser},
+	{"who is going begins no session", sessionsOfWhoIsGoing},
 	{"a cancelled context is an outage", sessionsCancelled},
 }
 

@@ -23,12 +23,19 @@ var userChecks = []check[ports.UserRepository]{
 	{"nobody changes to a taken address", usersUpdateToTaken},
 	{"of registrations at once one wins", usersRegisterAtOnce},
 	{"a failed update keeps nothing", usersFailedUpdate},
+	{"deleting deletes", usersDelete},
+	{"a refused deletion deletes nothing", usersRefusedDelete},
+	{"what is deleted is what was checked", usersCheckRace},
+	{"the last admin stays", usersLastAdmin},
+	{"who does not act as admin comes and goes", usersWithoutAdmins},
+	{"of two admins who go at once one stays", usersAdminsAtOnce},
 	{"updates at once are all kept", usersUpdateAtOnce},
 	{"nothing handed out is shared", usersShareNothing},
 	{"the list goes by id", usersList},
 	{"pages hold everybody once", usersPages},
 	{"a cancelled context is an outage", usersCancelled},
 	{"who hangs up during an update changes nothing", usersHangUp},
+	{"who hangs up during a deletion deletes nothing", usersHangUpDelete},
 }
 
 func usersKeepEveryField(t tester, users ports.UserRepository) {
@@ -56,16 +63,18 @@ func usersMissing(t tester, users ports.UserRepository) {
 	addUser(t, users, 1)
 	called := false
 	change := func(*user.User) error { called = true; return nil }
+	check := func(user.User) error { called = true; return nil }
 	for what, err := range map[string]error{
 		"Find":        second(users.Find(t.Context(), userID(2))),
 		"Find(zero)":  second(users.Find(t.Context(), user.ID{})),
 		"FindByEmail": second(users.FindByEmail(t.Context(), email(t, "user2@example.com"))),
 		"Update":      second(users.Update(t.Context(), userID(2), change)),
+		"Delete":      users.Delete(t.Context(), userID(2), check),
 	} {
 		wantError(t, err, fault.NotFound, "%s of nobody", what)
 	}
 	if called {
-		t.Errorf("Update of nobody called change, want no call")
+		t.Errorf("Update or Delete of nobody called change or check, want no call")
 	}
 	wantError(t, second(users.Find(t.Context(), userID(2))), fault.NotFound, "Find after Update of nobody")
 }
@@ -287,6 +296,8 @@ func usersCancelled(t tester, users ports.UserRepository) {
 		"FindByEmail of none":  second(users.FindByEmail(ctx, newUser(t, 2).Email())),
 		"Update":               second(users.Update(ctx, u.ID(), change)),
 		"Update of nobody":     second(users.Update(ctx, userID(2), change)),
+		"Delete":               users.Delete(ctx, u.ID(), goInPeace),
+		"Delete of nobody":     users.Delete(ctx, userID(2), goInPeace),
 		"List":                 second(users.List(ctx, user.ID{}, 10)),
 		"Add of who is there":  users.Add(ctx, u),
 		"List of what is none": second(users.List(ctx, userID(9), 10)),
@@ -305,4 +316,14 @@ func usersHangUp(t tester, users ports.UserRepository) {
 	})
 	wantError(t, err, fault.Unavailable, "Update(cancelled meanwhile)")
 	wantStored(t, users, u)
+}
+
+func usersHangUpDelete(t tester, users ports.UserRepository) {
+	for n, u := range []user.User{addUser(t, users, 0), addAdmin(t, users, 1)} {
+		addAdmin(t, users, 10+n) // so that it is not the rule that keeps one
+		ctx, cancel := context.WithCancel(t.Context())
+		err := users.Delete(ctx, u.ID(), func(user.User) error { cancel(); return nil })
+		wantError(t, err, fault.Unavailable, "Delete(cancelled meanwhile)")
+		wantStored(t, users, u)
+	}
 }

@@ -32,6 +32,8 @@ func outages(product, session string) []outage {
 		{"POST", "/logout", "", 0},
 		{"GET", "/me", "", 0},
 		{"PATCH", "/me", `{"name":"A"}`, 0},
+		{"DELETE", "/me", `{"password":"not this one"}`, 0},
+		{"GET", "/me/export", "", 0},
 		{"GET", "/me/sessions", "", 0},
 		{"DELETE", "/me/sessions", "", 0},
 		{"DELETE", "/me/sessions/" + session, "", 0},

@@ -93,6 +93,13 @@ func (b brokenUsers) Update(ctx context.Context, id user.ID, change func(*user.U
 	return b.UserRepository.Update(ctx, id, change)
 }
 
+func (b brokenUsers) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+	if err := b.f.hit(ctx, "users"); err != nil {
+		return err
+	}
+	return b.UserRepository.Delete(ctx, id, check)
+}
+
 type brokenSessions struct {
 	ports.SessionRepository
 	f *Faults

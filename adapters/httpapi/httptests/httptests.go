@@ -101,7 +101,7 @@ func NewApp(t *testing.T, st Stores, o Options) *App {
 	})
 	a.Server, err = httpapi.New(httpapi.Config{
 		Accounts: accounts.New(accounts.Config{
-			Users: st.Users, Directory: st.Directory, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: a.Clock.Now,
+			Users: st.Users, Directory: st.Directory, Products: st.Products, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: a.Clock.Now,
 		}),
 		Sessions: ss,
 		Products: products.New(products.Config{
@@ -269,6 +269,8 @@ func Run(t *testing.T, open Open) {
 	runGroups(t, counted, []group{
 		{"register", testRegister}, {"login", testLogin}, {"cookie", testCookie}, {"clocks", testClocks},
 		{"me", testMe}, {"sessions", testSessions}, {"password", testPassword}, {"fixation", testFixation},
+		{"leaving", testLeaving}, {"the last admin", testLastAdmin}, {"leaving meanwhile", testLeavingMeanwhile},
+		{"leaving races", testLeavingRace}, {"export", testExport},
 		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"roles count at once", testRolesAtOnce},
 		{"mass assignment", testMassAssignment}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},

@@ -26,10 +26,10 @@ func testOutages(t *testing.T, open Open) {
 	for port, calls := range map[string][][3]any{
 		"sessions": {{"GET", "/me", nil}, {"GET", "/products", nil}, {"GET", "/products/" + id, nil}, {"POST", "/products", teapot()}, {"POST", "/logout", nil},
 			{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}},
-		"users":      {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PATCH", "/me", obj{"name": "x"}}, {"PUT", "/me/password", change}},
-		"hasher":     {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}},
-		"directory":  {{"GET", "/me/sessions", nil}, {"DELETE", "/me/sessions", nil}, {"DELETE", "/me/sessions/" + id, nil}},
-		"products":   {{"GET", "/products", nil}, {"POST", "/products", teapot()}, {"GET", "/products/" + id, nil}, {"PATCH", "/products/" + id, `{}`}, {"DELETE", "/products/" + id, nil}, {"GET", "/products/" + id + "/permissions", nil}},
+		"users":      {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PATCH", "/me", obj{"name": "x"}}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)}},
+		"hasher":     {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)}},
+		"directory":  {{"GET", "/me/sessions", nil}, {"GET", "/me/export", nil}, {"DELETE", "/me/sessions", nil}, {"DELETE", "/me/sessions/" + id, nil}},
+		"products":   {{"GET", "/products", nil}, {"GET", "/me/export", nil}, {"POST", "/products", teapot()}, {"GET", "/products/" + id, nil}, {"PATCH", "/products/" + id, `{}`}, {"DELETE", "/products/" + id, nil}, {"GET", "/products/" + id + "/permissions", nil}},
 		"authorizer": {{"GET", "/products", nil}, {"POST", "/products", teapot()}, {"GET", "/products/" + id, nil}, {"PATCH", "/products/" + id, `{}`}, {"DELETE", "/products/" + id, nil}, {"GET", "/products/" + id + "/permissions", nil}},
 	} {
 		for _, one := range calls {
