@@ -481,7 +481,8 @@ func TestTakenAndMissing(t *testing.T) {
 			{"Add(product, taken id)", db.Products().Add(t.Context(), p), fault.Conflict, "id_taken"},
 			{"Add(product of nobody)", db.Products().Add(t.Context(), newProduct(t, nobody, product.Draft{})), fault.NotFound, "not_found"},
 		} {
-			if !errors.Is(c.err, c.want) || fault.CodeOf(c.err) != c.code {
+			f, ok := errors.AsType[*fault.Error](c.err)
+			if !errors.Is(c.err, c.want) || !ok || f.Code != c.code {
 				t.Errorf("%s = %v, want %v with the code %s", c.what, c.err, c.want, c.code)
 			}
 		}

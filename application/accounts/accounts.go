@@ -21,7 +21,7 @@ import (
 // one was given.
 var ErrWrongPassword = fault.New(fault.Forbidden, "wrong_password", "This is not your present password.")
 
-// Config is what a [Service] is made of; every field is needed.
+// Config is what a [Service] is made of; every field but Passwords is needed.
 type Config struct {
 	Users     ports.UserRepository
 	Directory ports.SessionDirectory

@@ -98,14 +98,6 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// CodeOf returns the code of the outermost Error in err's chain, or "".
-func CodeOf(err error) string {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Code
-	}
-	return ""
-}
-
 // Outage reports that a store or service could not be asked, for cause.
 func Outage(cause error) *Error {
 	return &Error{Kind: Unavailable, Code: "unavailable", Detail: "The service cannot answer right now. Try again shortly.", cause: cause}
