@@ -1,6 +1,8 @@
 // Package ports says what the application needs from outside: stores, a
 // hasher, somebody who decides, randomness. Read [UserRepository],
-// [SessionRepository] and [ProductRepository] first, then [Authorizer].
+// [SessionRepository] and [ProductRepository] first, then [Authorizer]; what is
+// written down beside a change ([Along], [AuditLog], [Outbox]) stands in
+// records.go, what keeps attackers off in guards.go.
 //
 // What binds every implementation, beside what stands at each method:
 //
@@ -22,7 +24,9 @@ import (
 	"time"
 
 	"gatehouse/domain/access"
+	"gatehouse/domain/factor"
 	"gatehouse/domain/product"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
@@ -31,9 +35,10 @@ import (
 // UserRepository keeps the registered users. Implementations pass
 // portstest.Users.
 type UserRepository interface {
-	// Add stores a new user. It returns user.ErrEmailTaken if another user has
-	// the same canonical address, and fault.Conflict if the id is taken.
-	Add(ctx context.Context, u user.User) error
+	// Add stores a new user, and with it what goes along. It returns
+	// user.ErrEmailTaken if another user has the same canonical address, and
+	// fault.Conflict if the id is taken.
+	Add(ctx context.Context, u user.User, with ...*Along) error
 	// Find returns the user, or fault.NotFound.
 	Find(ctx context.Context, id user.ID) (user.User, error)
 	// FindByEmail returns the user whose canonical address is that of e, or
@@ -47,14 +52,20 @@ type UserRepository interface {
 	// user.ErrLastAdmin, and keeps nothing, if no user would be left who
 	// user.User.ActsAsAdmin but this one did; of two such changes at once, or
 	// of one beside a Delete, one finds itself the last.
-	Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error)
-	// Delete deletes the user, and with it its sessions and products, if check,
-	// called with what is stored, returns nil, as one step: what is deleted is
-	// what was checked, and nothing is added for the user later. Else it
-	// returns check's error as it is. check may run more than once and must not
-	// call the store. It returns fault.NotFound if there is no such user, and
-	// user.ErrLastAdmin, where check has no objection, as Update does.
-	Delete(ctx context.Context, id user.ID, check func(user.User) error) error
+	//
+	// What goes along is kept in the same step, also where change alters
+	// nothing, and read after change has returned, which may fill it in; where
+	// it cannot be kept its error is returned and nothing is kept.
+	Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*Along) (user.User, error)
+	// Delete deletes the user, and with it its sessions and what is left of
+	// past ones, products, tickets, second factor and letters not yet sent, if
+	// check, called with what is stored, returns nil, as one step: what is
+	// deleted is what was checked, and nothing is added for the user later. Else
+	// it returns check's error as it is. check may run more than once and must
+	// not call the store. It returns fault.NotFound if there is no such user,
+	// and user.ErrLastAdmin, where check has no objection, as Update does. What
+	// goes along is kept in the same step.
+	Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*Along) error
 	// List returns up to limit users whose id is greater than after, in the
 	// order of their ids, which is that of their registration.
 	List(ctx context.Context, after user.ID, limit int) ([]user.User, error)
@@ -75,28 +86,61 @@ type SessionRepository interface {
 	Resume(ctx context.Context, k session.Key) (session.Resumed, error)
 	// Replace puts next, the same session renewed or rotated, in the place of
 	// the one with key k, which is good for nothing afterwards if next has
-	// another key. It returns fault.NotFound, and writes nothing, if the
-	// session with key k was ended or has run out by now.
-	Replace(ctx context.Context, k session.Key, next session.Session, now time.Time) error
-	// End deletes the session with the key. It is no error if there is none.
-	End(ctx context.Context, k session.Key) error
+	// another key; if why is a reason, Past tells it of k from then on. It
+	// returns fault.NotFound, and writes nothing, if the session with key k was
+	// ended or has run out by now.
+	Replace(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error
+	// End deletes the session with the key, leaves behind why, and returns what
+	// it was. It returns fault.NotFound if there is none; of two at once, one.
+	End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error)
+	// Past returns what is left of the session that had the key when it ended,
+	// or fault.NotFound.
+	Past(ctx context.Context, k session.Key) (session.Past, error)
 }
 
 // SessionDirectory finds sessions by whose they are. It works on what a
-// SessionRepository keeps. Implementations pass portstest.SessionDirectory.
+// SessionRepository keeps; whatever it ends leaves its reason behind, as
+// SessionRepository.End does. Implementations pass portstest.SessionDirectory.
 type SessionDirectory interface {
 	// List returns the user's sessions, the most recently begun first, those
-	// that have run out but are not pruned included.
+	// that have run out but are not pruned included, and pending ones.
 	List(ctx context.Context, id user.ID) ([]session.Session, error)
-	// EndOne deletes the user's session with that handle. It returns
-	// fault.NotFound if the user has none such, whoever else has.
-	EndOne(ctx context.Context, id user.ID, s session.ID) error
+	// EndOne deletes the user's session with that handle and returns what it
+	// was. It returns fault.NotFound if the user has none such, whoever else has.
+	EndOne(ctx context.Context, id user.ID, s session.ID, e session.Ending) (session.Session, error)
 	// EndOthers deletes all sessions of the user but the one with the key keep,
-	// and returns how many. The zero Key keeps none.
-	EndOthers(ctx context.Context, id user.ID, keep session.Key) (int, error)
-	// Prune deletes up to limit sessions that had run out by now, and returns
-	// how many. Nodes may prune side by side.
+	// and returns what they were, the most recently begun first. The zero Key
+	// keeps none.
+	EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error)
+	// Trim deletes the user's sessions but the keep that were begun most
+	// recently, and returns what they were, as EndOthers does. When as many have
+	// been added at once as may be, each followed by a Trim, keep are left.
+	Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error)
+	// PastOf returns what is left of the user's sessions that are over, the one
+	// that ended last first.
+	PastOf(ctx context.Context, id user.ID) ([]session.Past, error)
+	// Prune deletes up to limit sessions that had run out by now, leaves behind
+	// which clock ended them and when, and returns how many. Nodes may prune
+	// side by side, and nobody who signs in waits for them.
 	Prune(ctx context.Context, now time.Time, limit int) (int, error)
+	// PrunePast deletes what is left of up to limit sessions that ended before
+	// the time, and returns how many.
+	PrunePast(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// FactorRepository keeps the second factors. Implementations pass
+// portstest.Factors.
+type FactorRepository interface {
+	// Find returns the user's factor, the zero one if there is none.
+	Find(ctx context.Context, id user.ID) (factor.Factor, error)
+	// Update applies change to the user's factor, the zero one if there is none,
+	// as one step: of concurrent updates none is lost, so that a code used twice
+	// at once is used once. A factor that is zero then is deleted. If change
+	// returns an error, Update returns it as it is and keeps nothing. change may
+	// run more than once and must not call the store. It returns fault.NotFound
+	// if there is no such user. What goes along is kept in the same step, as in
+	// UserRepository.Update.
+	Update(ctx context.Context, id user.ID, change func(*factor.Factor) error, with ...*Along) (factor.Factor, error)
 }
 
 // ProductRepository keeps the products. Implementations pass
@@ -181,8 +225,10 @@ type Random interface {
 	// ID returns a new identifier, greater than those returned before it by the
 	// same Random for earlier times.
 	ID(now time.Time) uuid.UUID
-	// Token returns a new session token of 256 random bits.
-	Token() session.Token
+	// Token returns a new token of 256 random bits.
+	Token() secret.Token
+	// Bytes returns 32 random bytes.
+	Bytes() [32]byte
 }
 
 // Clock tells the time.

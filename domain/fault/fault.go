@@ -28,6 +28,8 @@ const (
 	NotFound        Kind = "not found"
 	Conflict        Kind = "conflict"
 	Stale           Kind = "changed meanwhile"
+	Gone            Kind = "gone"
+	TooMany         Kind = "too many attempts"
 	Unavailable     Kind = "unavailable"
 )
 
@@ -48,8 +50,9 @@ type Error struct {
 	Kind       Kind
 	Code       string        // stable, snake_case, part of the public contract
 	Detail     string        // a sentence for a person
+	Reason     string        // why, in one stable word, where the code leaves that open
 	Fields     []Field       // for Invalid
-	RetryAfter time.Duration // for Unavailable; zero leaves it to the transport
+	RetryAfter time.Duration // for Unavailable and TooMany; zero leaves it to the transport
 	cause      error
 }
 
@@ -65,6 +68,20 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
+// For returns a copy of e with the reason.
+func (e *Error) For(reason string) *Error {
+	c := *e
+	c.Reason = reason
+	return &c
+}
+
+// Again returns a copy of e that is worth another try after d.
+func (e *Error) Again(d time.Duration) *Error {
+	c := *e
+	c.RetryAfter = d
+	return &c
+}
+
 // Error is the text for logs: kind, code, detail, fields and cause.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -74,6 +91,9 @@ func (e *Error) Error() string {
 	}
 	if e.Detail != "" {
 		b.WriteString(": " + e.Detail)
+	}
+	if e.Reason != "" {
+		b.WriteString(" (" + e.Reason + ")")
 	}
 	for _, f := range e.Fields {
 		b.WriteString(" [" + f.Pointer + " " + f.Code + "]")

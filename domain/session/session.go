@@ -91,21 +91,68 @@ type Session struct {
 	userID     user.ID
 	epoch      int64
 	remembered bool
+	methods    Methods
 	device     Device
 	createdAt  time.Time
 	seenAt     time.Time
+	provedAt   time.Time
 	idleEnd    time.Time
 	end        time.Time
 }
 
-// Begin makes a session of u that starts now. epoch is the user's
-// [user.User.SessionEpoch] for which it is good.
-func Begin(id ID, key Key, userID user.ID, epoch int64, remembered bool, d Device, l Lifetime, now time.Time) Session {
+// Methods are the ways in which somebody has shown who they are, as a set. A
+// session without any is pending: it opens nothing but the second step of
+// signing in.
+type Methods uint8
+
+// The methods.
+const (
+	ByPassword Methods = 1 << iota
+	ByTOTP
+	ByRecoveryCode
+
+	allMethods = ByPassword | ByTOTP | ByRecoveryCode
+)
+
+// Known reports whether m holds nothing but methods that there are.
+func (m Methods) Known() bool { return m&^allMethods == 0 }
+
+// Names lists the methods by name: "password", "totp", "recovery_code".
+func (m Methods) Names() []string {
+	var names []string
+	for i, name := range []string{"password", "totp", "recovery_code"} {
+		if m&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// PendingLifetime is how long the second step of signing in may take.
+const PendingLifetime = 10 * time.Minute
+
+// Start is what a session begins with.
+type Start struct {
+	ID         ID
+	Key        Key
+	UserID     user.ID
+	Epoch      int64 // the user's [user.User.SessionEpoch] for which the session is good
+	Remembered bool
+	Methods    Methods // none for a pending session
+	Device     Device
+}
+
+// Begin makes a session that starts now. One that is pending ends after
+// [PendingLifetime], or sooner if no session lasts that long.
+func Begin(s Start, l Lifetime, now time.Time) Session {
 	at := instant(now)
-	end := at.Add(l.absolute(remembered))
+	end := at.Add(l.absolute(s.Remembered))
+	if s.Methods == 0 {
+		end = earlier(end, at.Add(PendingLifetime))
+	}
 	return Session{
-		id: id, key: key, userID: userID, epoch: epoch, remembered: remembered, device: d,
-		createdAt: at, seenAt: at, idleEnd: earlier(at.Add(l.Idle), end), end: end,
+		id: s.ID, key: s.Key, userID: s.UserID, epoch: s.Epoch, remembered: s.Remembered, methods: s.Methods, device: s.Device,
+		createdAt: at, seenAt: at, provedAt: at, idleEnd: earlier(at.Add(l.Idle), end), end: end,
 	}
 }
 
@@ -116,9 +163,11 @@ type State struct {
 	UserID     user.ID
 	Epoch      int64
 	Remembered bool
+	Methods    Methods
 	Device     Device
 	CreatedAt  time.Time
 	SeenAt     time.Time
+	ProvedAt   time.Time
 	IdleEnd    time.Time
 	End        time.Time
 }
@@ -126,16 +175,16 @@ type State struct {
 // Restore makes a session out of what a store kept. For adapters alone.
 func Restore(s State) Session {
 	return Session{
-		id: s.ID, key: s.Key, userID: s.UserID, epoch: s.Epoch, remembered: s.Remembered, device: s.Device,
-		createdAt: instant(s.CreatedAt), seenAt: instant(s.SeenAt), idleEnd: instant(s.IdleEnd), end: instant(s.End),
+		id: s.ID, key: s.Key, userID: s.UserID, epoch: s.Epoch, remembered: s.Remembered, methods: s.Methods, device: s.Device,
+		createdAt: instant(s.CreatedAt), seenAt: instant(s.SeenAt), provedAt: instant(s.ProvedAt), idleEnd: instant(s.IdleEnd), end: instant(s.End),
 	}
 }
 
 // State gives everything that a store keeps of s. For adapters alone.
 func (s Session) State() State {
 	return State{
-		ID: s.id, Key: s.key, UserID: s.userID, Epoch: s.epoch, Remembered: s.remembered, Device: s.device,
-		CreatedAt: s.createdAt, SeenAt: s.seenAt, IdleEnd: s.idleEnd, End: s.end,
+		ID: s.id, Key: s.key, UserID: s.userID, Epoch: s.epoch, Remembered: s.remembered, Methods: s.methods, Device: s.device,
+		CreatedAt: s.createdAt, SeenAt: s.seenAt, ProvedAt: s.provedAt, IdleEnd: s.idleEnd, End: s.end,
 	}
 }
 
@@ -145,6 +194,18 @@ func (s Session) UserID() user.ID      { return s.userID }
 func (s Session) Remembered() bool     { return s.remembered }
 func (s Session) Device() Device       { return s.device }
 func (s Session) CreatedAt() time.Time { return s.createdAt }
+func (s Session) Methods() Methods     { return s.methods }
+
+// Pending reports whether s opens nothing but the second step of signing in.
+func (s Session) Pending() bool { return s.methods == 0 }
+
+// ProvedAt is when its holder last showed who they are.
+func (s Session) ProvedAt() time.Time { return s.provedAt }
+
+// Proved reports whether that was at most window before now.
+func (s Session) Proved(window time.Duration, now time.Time) bool {
+	return !s.Pending() && instant(now).Sub(s.provedAt) <= window
+}
 
 // Epoch is the user's session epoch for which s is good. Another one means
 // that all sessions of the user were ended since.
@@ -162,17 +223,6 @@ func (s Session) IdleEnd() time.Time { return s.idleEnd }
 // Format prints the handle alone, under every verb: fmt would reach past the
 // key's own care, since it is a private field.
 func (s Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "session "+s.id.String()) }
-
-// Reason is why a session is over.
-type Reason struct{ name string }
-
-// The reasons that a session itself can know.
-var (
-	Idle    = Reason{"idle"}
-	Expired = Reason{"expired"}
-)
-
-func (r Reason) String() string { return r.name }
 
 // Ended reports whether a clock has ended s by now, and which. A session is
 // over at the very instant of its end.
@@ -206,6 +256,13 @@ func (s Session) Rotated(key Key, epoch int64) Session {
 	return s
 }
 
+// Reproved gives s after its holder showed once more who they are: under a new
+// token, since it may do more from now on.
+func (s Session) Reproved(key Key, m Methods, now time.Time) Session {
+	s.key, s.methods, s.provedAt = key, s.methods|m, instant(now)
+	return s
+}
+
 // Resumed is what presenting a good token yields, read at one moment: the
 // session, its user, and how new the policy is by which to decide.
 type Resumed struct {
@@ -214,11 +271,36 @@ type Resumed struct {
 	PolicyVersion int64
 }
 
-// Good reports whether the session may act at now: no clock has ended it, the
-// user's sessions were not ended since, and the user may sign in.
+// Good reports whether the session may act at now: it is not pending, no clock
+// has ended it, the user's sessions were not ended since, and the user may sign
+// in.
 func (r Resumed) Good(now time.Time) bool {
-	_, over := r.Session.Ended(now)
-	return !over && r.Session.epoch == r.User.SessionEpoch() && r.User.Status() == user.Active
+	_, over := r.Over(now)
+	return !over && !r.Session.Pending()
+}
+
+// Awaits reports whether the session is pending and good for the second step of
+// signing in.
+func (r Resumed) Awaits(now time.Time) bool {
+	_, over := r.Over(now)
+	return !over && r.Session.Pending()
+}
+
+// Over reports whether the session is good for nothing at now, and why. That all
+// sessions of the user were ended is known here by the epoch alone: the usual
+// reason is given, and the true one stands in what the store keeps of those
+// that were ended.
+func (r Resumed) Over(now time.Time) (Reason, bool) {
+	if why, over := r.Session.Ended(now); over {
+		return why, true
+	}
+	switch {
+	case r.User.Status() != user.Active:
+		return AccountDisabled, true
+	case r.Session.epoch != r.User.SessionEpoch():
+		return PasswordChanged, true
+	}
+	return Reason{}, false
 }
 
 func earlier(a, b time.Time) time.Time {
