@@ -6,14 +6,22 @@ package throttle
 
 import "time"
 
-// Rule bounds tries. After Limit of them in a row there is a pause, which
-// doubles with every further one up to MaxPause. A counter is forgotten when
-// nothing was tried for Window after the last try or the end of its pause.
+// Rule bounds tries, in one of two ways.
+//
+// Without PerWindow it is for failures in a row: after Limit tries there is a
+// pause, which doubles with every further one from Pause up to MaxPause. The
+// counter is forgotten when nothing was tried for Window after the last try or
+// the end of its pause; success forgets it (ports.Limiter.Forget).
+//
+// With PerWindow it is for a rate: Limit tries are granted in a Window that
+// begins with the first, and none until it is over. Pause and MaxPause mean
+// nothing then.
 type Rule struct {
-	Limit    int // tries before the first pause; 0 means no bound
-	Window   time.Duration
-	Pause    time.Duration // the first
-	MaxPause time.Duration // the longest
+	Limit     int // 0 means no bound
+	Window    time.Duration
+	PerWindow bool
+	Pause     time.Duration // the first
+	MaxPause  time.Duration // the longest
 }
 
 // Off reports whether the rule bounds nothing.
@@ -24,42 +32,27 @@ func (r Rule) Off() bool { return r.Limit <= 0 }
 // overflow of microseconds.
 const maxDoublings = 20
 
-// PauseAfter is how long to wait after so many tries.
+// PauseAfter is how long to wait after so many tries in a row.
 func (r Rule) PauseAfter(tries int) time.Duration {
 	if r.Off() || tries < r.Limit {
 		return 0
 	}
-	pause := r.Pause
-	for range min(tries-r.Limit, maxDoublings) {
-		if pause *= 2; pause >= r.MaxPause {
-			return r.MaxPause
-		}
-	}
-	return min(pause, r.MaxPause)
+	return min(r.Pause<<min(tries-r.Limit, maxDoublings), r.MaxPause)
 }
 
-// Counter is what is kept under one key.
+// Counter is what is kept under one key. The zero value is that of a key under
+// which nothing is kept.
 type Counter struct {
 	Tries   int
-	Last    time.Time // when the last try was taken
-	Blocked time.Time // until when none is; at or before Last for not at all
+	Since   time.Time // of the last try that was granted; with PerWindow of the first
+	Blocked time.Time // until when none is granted; never before Since
 }
 
 // Verdict answers one request for a try.
 type Verdict struct {
 	Granted bool
-	Tries   int           // counted in a row, this one included if it was granted
+	Tries   int           // counted so far, this one included if it was granted
 	Wait    time.Duration // until another may be granted; zero if that is now
-	Began   bool          // this one was granted and is the last before a pause
-}
-
-// Forgotten reports whether the counter counts no longer at now.
-func (c Counter) Forgotten(r Rule, now time.Time) bool {
-	from := c.Last
-	if c.Blocked.After(from) {
-		from = c.Blocked
-	}
-	return c.Tries == 0 || !now.Before(from.Add(r.Window))
 }
 
 // Take asks for a try at now, and gives the counter as it is then. A refused one
@@ -69,24 +62,39 @@ func (c Counter) Take(r Rule, now time.Time) (Counter, Verdict) {
 	if c.Blocked.After(now) {
 		return c, Verdict{Tries: c.Tries, Wait: c.Blocked.Sub(now)}
 	}
-	if c.Forgotten(r, now) {
+	if c.forgotten(r, now) {
 		c = Counter{}
 	}
 	c.Tries++
-	c.Last = now
-	pause := r.PauseAfter(c.Tries)
-	c.Blocked = now.Add(pause)
-	return c, Verdict{Granted: true, Tries: c.Tries, Wait: pause, Began: pause > 0}
+	if c.Tries == 1 || !r.PerWindow {
+		c.Since = now
+	}
+	c.Blocked = c.Since
+	switch {
+	case r.Off() || c.Tries < r.Limit:
+	case r.PerWindow:
+		c.Blocked = c.Since.Add(r.Window)
+	default:
+		c.Blocked = now.Add(r.PauseAfter(c.Tries))
+	}
+	return c, Verdict{Granted: true, Tries: c.Tries, Wait: max(c.Blocked.Sub(now), 0)}
+}
+
+// forgotten reports whether the counter counts no longer at now.
+func (c Counter) forgotten(r Rule, now time.Time) bool {
+	from := c.Since
+	if !r.PerWindow {
+		from = c.Blocked // which is never before Since
+	}
+	return c.Tries == 0 || !now.Before(from.Add(r.Window))
 }
 
 // Return takes one granted try back, as if it had not been made; with it goes
 // the pause that it began.
 func (c Counter) Return(r Rule) Counter {
-	if c.Tries > 0 {
-		c.Tries--
-	}
-	if r.PauseAfter(c.Tries) == 0 {
-		c.Blocked = c.Last
+	c.Tries = max(c.Tries-1, 0)
+	if r.Off() || c.Tries < r.Limit {
+		c.Blocked = c.Since
 	}
 	return c
 }
