@@ -113,9 +113,14 @@ type SessionDirectory interface {
 	// keeps none.
 	EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error)
 	// Trim deletes the user's sessions but the keep that were begun most
-	// recently, and returns what they were, as EndOthers does. When as many have
-	// been added at once as may be, each followed by a Trim, keep are left.
+	// recently, and returns what they were, as EndOthers does. Pending ones are
+	// neither counted nor deleted: who knows the password alone must not push
+	// out sessions. When as many have been added at once as may be, each
+	// followed by a Trim, keep are left.
 	Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error)
+	// Known reports whether the user has or had a session, as far as it is still
+	// kept.
+	Known(ctx context.Context, id user.ID) (bool, error)
 	// PastOf returns what is left of the user's sessions that are over, the one
 	// that ended last first.
 	PastOf(ctx context.Context, id user.ID) ([]session.Past, error)

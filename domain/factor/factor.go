@@ -22,7 +22,6 @@ import (
 var (
 	ErrNotStarted  = fault.New(fault.Conflict, "totp_not_started", "There is no second factor being set up. Start with POST /me/totp.")
 	ErrAlreadyOn   = fault.New(fault.Conflict, "totp_already_on", "A second factor is on already. Remove it first.")
-	ErrNotOn       = fault.New(fault.Conflict, "totp_not_on", "No second factor is on.")
 	ErrInvalidCode = fault.New(fault.Unauthenticated, "invalid_code", "This code is not, or no longer, good.")
 )
 

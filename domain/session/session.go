@@ -263,6 +263,17 @@ func (s Session) Reproved(key Key, m Methods, now time.Time) Session {
 	return s
 }
 
+// Completed gives a pending s after the second step: a session that is good
+// from now on, under a new token, with the lifetime that it would have had.
+func (s Session) Completed(key Key, m Methods, l Lifetime, now time.Time) Session {
+	at := instant(now)
+	s.key, s.methods = key, m
+	s.seenAt, s.provedAt = at, at
+	s.end = at.Add(l.absolute(s.remembered))
+	s.idleEnd = earlier(at.Add(l.Idle), s.end)
+	return s
+}
+
 // Resumed is what presenting a good token yields, read at one moment: the
 // session, its user, and how new the policy is by which to decide.
 type Resumed struct {

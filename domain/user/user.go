@@ -115,6 +115,22 @@ func (u *User) Rename(n Name, now time.Time) {
 	u.touch(now)
 }
 
+// VerifyEmail notes that the user has shown to receive mail at the address.
+func (u *User) VerifyEmail(now time.Time) {
+	if u.emailVerified {
+		return
+	}
+	u.emailVerified = true
+	u.touch(now)
+}
+
+// ChangeEmail replaces the address by one at which the user has shown to
+// receive mail.
+func (u *User) ChangeEmail(e Email, now time.Time) {
+	u.email, u.emailVerified = e, true
+	u.touch(now)
+}
+
 // ChangePassword replaces the password and ends every session that the user
 // has: whoever knew the old password may hold one (ASVS 5.0 7.4.3).
 func (u *User) ChangePassword(h PasswordHash, now time.Time) {
