@@ -59,7 +59,9 @@ type Verdict struct {
 // changes nothing: who keeps knocking does not lengthen the pause.
 func (c Counter) Take(r Rule, now time.Time) (Counter, Verdict) {
 	now = now.UTC().Truncate(time.Microsecond)
-	if c.Blocked.After(now) {
+	// The second look is for clocks that differ, and for tries that come out of
+	// turn: a last try that lies ahead of now is no pause.
+	if c.Blocked.After(now) && c.Blocked.After(c.Last) {
 		return c, Verdict{Tries: c.Tries, Wait: c.Blocked.Sub(now)}
 	}
 	if c.forgotten(r, now) {
@@ -90,7 +92,7 @@ func (c Counter) forgotten(r Rule, now time.Time) bool {
 }
 
 // Return takes one granted try back, as if it had not been made; with it goes
-// the pause that it began.
+// the pause, if as few tries as are left begin none.
 func (c Counter) Return(r Rule) Counter {
 	c.Tries = max(c.Tries-1, 0)
 	if r.Off() || c.Tries < r.Limit {
