@@ -10,12 +10,18 @@ package memory
 import (
 	"context"
 	"sync"
+	"time"
 
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
+	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
 
@@ -26,8 +32,16 @@ type DB struct {
 	byEmail  map[string]user.ID // by canonical address
 	products map[product.ID]productRow
 	sessions map[session.Key]session.Session
+	past     map[session.Key]session.Past
+	factors  map[user.ID]factorRow
+	tickets  map[secret.Key]ticket.Ticket
+	letters  map[uuid.UUID]letterRow
+	log      map[string][]audit.Row // by day, in the order of their places
+	heads    map[string]audit.Head  // by day
 	policy   access.Table
-	writes   int // of users and products
+	key      *[32]byte
+	writes   int // of users, products and factors
+	limiter  *Limiter
 }
 
 // A row's revision is the number of the write that made it, so that an update
@@ -42,6 +56,10 @@ type (
 		search   [2]string // folded name and description
 		revision int
 	}
+	factorRow struct {
+		factor   factor.Factor
+		revision int
+	}
 )
 
 var _ ports.Health = (*DB)(nil)
@@ -50,7 +68,11 @@ var _ ports.Health = (*DB)(nil)
 func New() *DB {
 	return &DB{
 		users: map[user.ID]userRow{}, byEmail: map[string]user.ID{},
-		products: map[product.ID]productRow{}, sessions: map[session.Key]session.Session{},
+		products: map[product.ID]productRow{},
+		sessions: map[session.Key]session.Session{}, past: map[session.Key]session.Past{},
+		factors: map[user.ID]factorRow{}, tickets: map[secret.Key]ticket.Ticket{}, letters: map[uuid.UUID]letterRow{},
+		log: map[string][]audit.Row{}, heads: map[string]audit.Head{},
+		limiter: NewLimiter(0),
 	}
 }
 
@@ -65,6 +87,24 @@ func (db *DB) Products() *Products { return &Products{db} }
 
 // Policies gives the repository of policies.
 func (db *DB) Policies() *Policies { return &Policies{db} }
+
+// Factors gives the repository of second factors.
+func (db *DB) Factors() *Factors { return &Factors{db} }
+
+// Ledger gives the audit log, to append to and to read.
+func (db *DB) Ledger() *Ledger { return &Ledger{db} }
+
+// Tickets gives the repository of tickets.
+func (db *DB) Tickets() *Tickets { return &Tickets{db} }
+
+// Outbox gives the letters that are to be sent.
+func (db *DB) Outbox() *Outbox { return &Outbox{db} }
+
+// Limiter gives the counters of tries; of those any number is kept.
+func (db *DB) Limiter() *Limiter { return db.limiter }
+
+// Keys gives the keeper of the shared key.
+func (db *DB) Keys() *Keys { return &Keys{db} }
 
 // Check implements ports.Health: memory is always there.
 func (db *DB) Check(ctx context.Context) error { return alive(ctx) }
@@ -102,5 +142,8 @@ func (db *DB) write(ctx context.Context, f func() error) error {
 	defer db.mu.Unlock()
 	return f()
 }
+
+// instant is a time as it is kept.
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 var errIDTaken = fault.New(fault.Conflict, "id_taken", "There is something with this id already.")

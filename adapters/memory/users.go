@@ -6,8 +6,11 @@ import (
 	"slices"
 
 	"gatehouse/domain/product"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
 
@@ -17,7 +20,7 @@ type Users struct{ db *DB }
 var _ ports.UserRepository = (*Users)(nil)
 
 // Add implements ports.UserRepository.
-func (s *Users) Add(ctx context.Context, u user.User) error {
+func (s *Users) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
 	return s.db.write(ctx, func() error {
 		if _, taken := s.db.users[u.ID()]; taken {
 			return errIDTaken
@@ -25,6 +28,11 @@ func (s *Users) Add(ctx context.Context, u user.User) error {
 		if _, taken := s.db.byEmail[u.Email().Canonical()]; taken {
 			return user.ErrEmailTaken
 		}
+		keep, err := s.db.along(u.ID(), with, func(id user.ID) bool { return id == u.ID() || s.db.hasUser(id) })
+		if err != nil {
+			return err
+		}
+		defer keep()
 		s.db.users[u.ID()] = userRow{user: u, revision: s.db.revision()}
 		s.db.byEmail[u.Email().Canonical()] = u.ID()
 		return nil
@@ -64,7 +72,7 @@ func (s *Users) FindByEmail(ctx context.Context, e user.Email) (u user.User, err
 // Update implements ports.UserRepository. change runs without the lock, since
 // nobody knows what it does; what it made is put in place if nobody else was
 // quicker.
-func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error) {
+func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*ports.Along) (user.User, error) {
 	for {
 		row, err := s.row(ctx, id)
 		if err != nil {
@@ -74,7 +82,7 @@ func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) 
 		if err := change(&next); err != nil {
 			return user.User{}, err
 		}
-		done, err := s.swap(ctx, row, next)
+		done, err := s.swap(ctx, row, next, with)
 		if err != nil {
 			return user.User{}, err
 		}
@@ -85,7 +93,7 @@ func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) 
 }
 
 // swap puts next in the place of old, unless old has been changed.
-func (s *Users) swap(ctx context.Context, old userRow, next user.User) (done bool, err error) {
+func (s *Users) swap(ctx context.Context, old userRow, next user.User, with []*ports.Along) (done bool, err error) {
 	id, before, after := old.user.ID(), old.user.Email().Canonical(), next.Email().Canonical()
 	err = s.db.write(ctx, func() error {
 		now, ok := s.db.users[id]
@@ -101,6 +109,11 @@ func (s *Users) swap(ctx context.Context, old userRow, next user.User) (done boo
 		if old.user.ActsAsAdmin() && !next.ActsAsAdmin() && !s.othersAdminister(id) {
 			return user.ErrLastAdmin
 		}
+		keep, err := s.db.along(id, with, s.db.hasUser)
+		if err != nil {
+			return err
+		}
+		defer keep()
 		delete(s.db.byEmail, before)
 		s.db.byEmail[after] = id
 		s.db.users[id] = userRow{user: next, revision: s.db.revision()}
@@ -112,7 +125,7 @@ func (s *Users) swap(ctx context.Context, old userRow, next user.User) (done boo
 
 // Delete implements ports.UserRepository. check runs without the lock, as in
 // [Users.Update].
-func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*ports.Along) error {
 	for {
 		row, err := s.row(ctx, id)
 		if err != nil {
@@ -121,7 +134,7 @@ func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) er
 		if err := check(row.user); err != nil {
 			return err
 		}
-		if done, err := s.remove(ctx, row); done || err != nil {
+		if done, err := s.remove(ctx, row, with); done || err != nil {
 			return err
 		}
 	}
@@ -129,7 +142,7 @@ func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) er
 
 // remove takes the user out with all that is theirs, unless it has been
 // changed since it was read as old.
-func (s *Users) remove(ctx context.Context, old userRow) (done bool, err error) {
+func (s *Users) remove(ctx context.Context, old userRow, with []*ports.Along) (done bool, err error) {
 	id := old.user.ID()
 	err = s.db.write(ctx, func() error {
 		now, ok := s.db.users[id]
@@ -142,14 +155,34 @@ func (s *Users) remove(ctx context.Context, old userRow) (done bool, err error) 
 		if old.user.ActsAsAdmin() && !s.othersAdminister(id) {
 			return user.ErrLastAdmin
 		}
+		keep, err := s.db.along(id, with, func(other user.ID) bool { return other != id && s.db.hasUser(other) })
+		if err != nil {
+			return err
+		}
+		defer keep()
 		delete(s.db.users, id)
 		delete(s.db.byEmail, old.user.Email().Canonical())
-		maps.DeleteFunc(s.db.sessions, func(_ session.Key, one session.Session) bool { return one.UserID() == id })
-		maps.DeleteFunc(s.db.products, func(_ product.ID, p productRow) bool { return p.product.OwnerID() == id })
+		s.db.forget(id)
 		done = true
 		return nil
 	})
 	return done, err
+}
+
+// forget deletes what belongs to the user, within a write.
+func (db *DB) forget(id user.ID) {
+	maps.DeleteFunc(db.sessions, func(_ session.Key, one session.Session) bool { return one.UserID() == id })
+	maps.DeleteFunc(db.past, func(_ session.Key, one session.Past) bool { return one.UserID == id })
+	maps.DeleteFunc(db.products, func(_ product.ID, p productRow) bool { return p.product.OwnerID() == id })
+	maps.DeleteFunc(db.tickets, func(_ secret.Key, one ticket.Ticket) bool { return one.UserID == id })
+	maps.DeleteFunc(db.letters, func(_ uuid.UUID, row letterRow) bool { return row.letter.UserID == id })
+	delete(db.factors, id)
+}
+
+// hasUser reports whether there is such a user, within a read or a write.
+func (db *DB) hasUser(id user.ID) bool {
+	_, ok := db.users[id]
+	return ok
 }
 
 // othersAdminister reports whether anybody but the user acts as admin, within a

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/domain/session"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
@@ -59,8 +59,10 @@ func (r *Random) next(now time.Time) time.Time {
 }
 
 // Token implements ports.Random.
-func (*Random) Token() session.Token {
-	var b [session.TokenBytes]byte
+func (r *Random) Token() secret.Token { return secret.NewToken(r.Bytes()) }
+
+// Bytes implements ports.Random.
+func (*Random) Bytes() (b [32]byte) {
 	rand.Read(b[:])
-	return session.NewToken(b)
+	return b
 }

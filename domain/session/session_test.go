@@ -24,7 +24,9 @@ var (
 )
 
 func begin(l session.Lifetime, remembered bool) session.Session {
-	return session.Begin(session.ID{UUID: uuid.UUID{2}}, token.Key(), ann, 7, remembered, session.Device{}, l, noon)
+	return session.Begin(session.Start{
+		ID: session.ID{UUID: uuid.UUID{2}}, Key: token.Key(), UserID: ann, Epoch: 7, Remembered: remembered, Methods: session.ByPassword,
+	}, l, noon)
 }
 
 func TestTheTwoClocks(t *testing.T) {
