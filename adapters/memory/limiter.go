@@ -82,7 +82,7 @@ func (l *Limiter) Prune(ctx context.Context, before time.Time, limit int) (n int
 	err = l.do(ctx, func() {
 		for e := l.recent.Back(); e != nil && n < limit; {
 			c, next := e.Value.(*counter), e.Prev()
-			if c.Last.Before(before) && c.Blocked.Before(before) {
+			if c.Blocked.Before(before) {
 				l.drop(e)
 				n++
 			}

@@ -140,12 +140,24 @@ func (s *Sessions) EndOthers(ctx context.Context, id user.ID, keep session.Key, 
 // Trim implements ports.SessionDirectory.
 func (s *Sessions) Trim(ctx context.Context, id user.ID, keep int, e session.Ending) (ended []session.Session, err error) {
 	err = s.db.write(ctx, func() error {
-		all := s.db.sessionsOf(id)
+		all := slices.DeleteFunc(s.db.sessionsOf(id), session.Session.Pending)
 		ended = all[min(len(all), max(keep, 0)):]
 		s.db.endAll(ended, e)
 		return nil
 	})
 	return ended, err
+}
+
+// Known implements ports.SessionDirectory.
+func (s *Sessions) Known(ctx context.Context, id user.ID) (known bool, err error) {
+	err = s.db.read(ctx, func() error {
+		for _, one := range s.db.past {
+			known = known || one.UserID == id
+		}
+		known = known || len(s.db.sessionsOf(id)) > 0
+		return nil
+	})
+	return known, err
 }
 
 // PastOf implements ports.SessionDirectory.

@@ -59,10 +59,8 @@ type Verdict struct {
 // changes nothing: who keeps knocking does not lengthen the pause.
 func (c Counter) Take(r Rule, now time.Time) (Counter, Verdict) {
 	now = now.UTC().Truncate(time.Microsecond)
-	// The second look is for clocks that differ, and for tries that come out of
-	// turn: a last try that lies ahead of now is no pause.
-	if c.Blocked.After(now) && c.Blocked.After(c.Last) {
-		return c, Verdict{Tries: c.Tries, Wait: c.Blocked.Sub(now)}
+	if wait := c.wait(now); wait > 0 {
+		return c, Verdict{Tries: c.Tries, Wait: wait}
 	}
 	if c.forgotten(r, now) {
 		c = Counter{}
@@ -79,7 +77,17 @@ func (c Counter) Take(r Rule, now time.Time) (Counter, Verdict) {
 	default:
 		c.Blocked = now.Add(r.PauseAfter(c.Tries))
 	}
-	return c, Verdict{Granted: true, Tries: c.Tries, Wait: max(c.Blocked.Sub(now), 0)}
+	return c, Verdict{Granted: true, Tries: c.Tries, Wait: c.wait(now)}
+}
+
+// wait is how long the pause lasts from now on. Where Blocked is Since there is
+// none, even if that lies ahead of now: tries come out of turn, and the clocks
+// of nodes differ.
+func (c Counter) wait(now time.Time) time.Duration {
+	if !c.Blocked.After(c.Since) {
+		return 0
+	}
+	return max(c.Blocked.Sub(now), 0)
 }
 
 // forgotten reports whether the counter counts no longer at now.
