@@ -38,7 +38,8 @@ type Ledger interface {
 
 // AuditLog reads what was appended. Implementations pass portstest.Ledger.
 type AuditLog interface {
-	// Heads returns the heads of all days, the oldest first.
+	// Heads returns the heads of all days, the oldest first; that of a day which
+	// has rows and no head, because somebody took it away, has the Seq zero.
 	Heads(ctx context.Context) ([]audit.Head, error)
 	// Rows returns up to limit rows that are kept under the day, in the order of
 	// their places, those with a greater place than after.

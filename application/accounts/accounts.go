@@ -1,46 +1,70 @@
 // Package accounts lets people register and look after their own account: the
-// name that others see, the password, what is kept about them and an end to it.
+// name that others see, the address, the password, the second factor, what is
+// kept about them and an end to it.
 //
 // Everything here is done by people to themselves, so no policy is asked; what
-// may be done to others is package administration.
+// may be done to others is package administration. Read [Service.Register]
+// first, then recovery.go and email.go for what a link in a mail does, and
+// factor.go.
 package accounts
 
 import (
 	"context"
 	"errors"
+	"time"
 
+	"gatehouse/application/guard"
+	"gatehouse/application/journal"
 	"gatehouse/application/sessions"
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/mail"
 	"gatehouse/domain/session"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
 
 // ErrWrongPassword answers an act that needs the present password when another
 // one was given.
-var ErrWrongPassword = fault.New(fault.Forbidden, "wrong_password", "This is not your present password.")
+var ErrWrongPassword = sessions.ErrWrongPassword
 
-// Config is what a [Service] is made of; every field but Passwords is needed.
+// Config is what a [Service] is made of; every field is needed but the last
+// three.
 type Config struct {
 	Users     ports.UserRepository
 	Directory ports.SessionDirectory
 	Products  ports.ProductRepository
+	Tickets   ports.TicketRepository
+	Factors   ports.FactorRepository
+	Ledger    ports.Ledger
+	Log       ports.AuditLog
+	Outbox    ports.Outbox
 	Sessions  *sessions.Service
+	Guard     *guard.Guard
 	Hasher    ports.PasswordHasher
+	Codes     ports.OneTimePasswords
+	Sealer    ports.Sealer
 	Random    ports.Random
 	Now       ports.Clock
+
 	Passwords user.PasswordRules // the zero value holds what holds everywhere
+	Verified  bool               // whoever registers has to answer a mail first, and nobody is told who has an account
+	Even      time.Duration      // what must not be told by its duration takes so long, if it does not take longer
 }
 
 // Service looks after accounts.
 type Service struct {
 	Config
+	book        journal.Book
 	registering turns // by canonical address
 }
 
 // New returns a service over the ports.
-func New(c Config) *Service { return &Service{Config: c} }
+func New(c Config) *Service {
+	return &Service{Config: c, book: journal.Book{Random: c.Random, Now: c.Now}}
+}
 
 // Registration is what somebody registers with. Nothing in it has been checked.
 type Registration struct {
@@ -52,56 +76,101 @@ type Registration struct {
 // CheckRegistration tells all that is wrong with r, with pointers /email,
 // /password and /name, or nil.
 func (s *Service) CheckRegistration(r Registration) error {
-	_, _, _, err := s.parse(r)
+	_, err := s.parse(r)
 	return err
 }
 
-func (s *Service) parse(r Registration) (user.Email, user.Name, user.Password, error) {
-	var v fault.Validation
-	email, err := user.NewEmail(r.Email)
-	v.Include("/email", err)
-	name, err := user.NewName(r.Name)
-	v.Include("/name", err)
-	password, err := s.Passwords.New(r.Password, email, name.String())
-	v.Include("/password", err)
-	return email, name, password, v.Err()
+// newcomer is a registration that has been checked.
+type newcomer struct {
+	email    user.Email
+	name     user.Name
+	password user.Password
 }
 
-// Register makes an account with the role "user". It returns fault.Invalid with
-// all that is wrong, or user.ErrEmailTaken.
-func (s *Service) Register(ctx context.Context, r Registration) (user.User, error) {
-	return s.RegisterAs(ctx, r, []user.Role{user.RoleUser})
+func (s *Service) parse(r Registration) (n newcomer, err error) {
+	var v fault.Validation
+	n.email, err = user.NewEmail(r.Email)
+	v.Include("/email", err)
+	n.name, err = user.NewName(r.Name)
+	v.Include("/name", err)
+	n.password, err = s.Passwords.New(r.Password, n.email, n.name.String())
+	v.Include("/password", err)
+	return n, v.Err()
+}
+
+// Register makes an account with the role "user" and returns it. It returns
+// fault.Invalid with all that is wrong, user.ErrEmailTaken, or
+// guard.ErrTooMany.
+//
+// Where a mail decides (Config.Verified) it returns nil for everybody after the
+// same work: a new account is good once the link is followed, an account that
+// is there already is told by mail, and one that was never verified begins anew
+// with what was given last.
+func (s *Service) Register(ctx context.Context, r Registration) (*user.User, error) {
+	n, err := s.parse(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Guard.Register(ctx); err != nil {
+		return nil, err
+	}
+	if s.Verified {
+		defer s.evenly()()
+		return nil, s.registerByMail(ctx, n)
+	}
+	u, err := s.register(ctx, n, []user.Role{user.RoleUser}, audit.Registered)
+	if err != nil {
+		return nil, err
+	}
+	return &u, nil
 }
 
 // RegisterAs makes an account with the roles, for an operator: nobody gives
-// roles to themselves. It returns what Register does, and fault.Invalid for
-// roles that nobody can have.
+// roles to themselves. The operator vouches for the address where that is asked
+// for. It returns fault.Invalid for what Register does and for roles that nobody
+// can have, or user.ErrEmailTaken.
 func (s *Service) RegisterAs(ctx context.Context, r Registration, roles []user.Role) (user.User, error) {
-	email, name, password, err := s.parse(r)
+	n, err := s.parse(r)
 	if err != nil {
 		return user.User{}, err
 	}
-	over, err := s.registering.wait(ctx, email.Canonical())
+	return s.register(ctx, n, roles, audit.UserCreated)
+}
+
+func (s *Service) register(ctx context.Context, n newcomer, roles []user.Role, event audit.Event) (user.User, error) {
+	over, err := s.registering.wait(ctx, n.email.Canonical())
 	if err != nil {
 		return user.User{}, err
 	}
 	defer over()
-	if err := s.free(ctx, email); err != nil {
+	if err := s.free(ctx, n.email); err != nil {
 		return user.User{}, err
 	}
-	hash, err := s.Hasher.Hash(ctx, password)
+	hash, err := s.Hasher.Hash(ctx, n.password)
 	if err != nil {
 		return user.User{}, err
 	}
-	now := s.Now()
-	u := user.New(user.ID{UUID: s.Random.ID(now)}, email, name, hash, now)
-	if err := u.SetRoles(roles, now); err != nil {
+	u := s.newUser(n, hash)
+	if err := u.SetRoles(roles, s.Now()); err != nil {
 		return user.User{}, err
 	}
-	if err := s.Users.Add(ctx, u); err != nil {
+	actor := u.ID()
+	if event == audit.UserCreated {
+		actor = user.ID{} // an operator
+		if s.Verified {
+			u.VerifyEmail(s.Now())
+		}
+	}
+	entry := s.book.Entry(ctx, event, audit.Success, actor, audit.Of(u.ID()))
+	if err := s.Users.Add(ctx, u, &ports.Along{Audit: []audit.Entry{entry}}); err != nil {
 		return user.User{}, err
 	}
 	return u, nil
+}
+
+func (s *Service) newUser(n newcomer, hash user.PasswordHash) user.User {
+	now := s.Now()
+	return user.New(user.ID{UUID: s.Random.ID(now)}, n.email, n.name, hash, now)
 }
 
 // free returns user.ErrEmailTaken if the address belongs to an account. The store
@@ -116,6 +185,72 @@ func (s *Service) free(ctx context.Context, email user.Email) error {
 	default:
 		return err
 	}
+}
+
+// registerByMail hashes whether there is an account or not.
+func (s *Service) registerByMail(ctx context.Context, n newcomer) error {
+	over, err := s.registering.wait(ctx, n.email.Canonical())
+	if err != nil {
+		return err
+	}
+	defer over()
+	if err := s.Guard.Mail(ctx, n.email); err != nil {
+		return err
+	}
+	hash, err := s.Hasher.Hash(ctx, n.password)
+	if err != nil {
+		return err
+	}
+	u := s.newUser(n, hash)
+	err = s.Users.Add(ctx, u, &ports.Along{
+		Letters: []mail.Letter{s.book.Letter(ctx, mail.VerifyEmail, u)},
+		Audit:   []audit.Entry{s.book.Own(ctx, audit.Registered, audit.Success, u.ID())},
+	})
+	if errors.Is(err, user.ErrEmailTaken) {
+		return s.registerAgain(ctx, n, hash)
+	}
+	return err
+}
+
+// registerAgain has somebody register an address that has an account. One that
+// was never verified was perhaps made by somebody else, to be found verified
+// with their password later; so it begins anew.
+func (s *Service) registerAgain(ctx context.Context, n newcomer, hash user.PasswordHash) error {
+	holder, err := s.Users.FindByEmail(ctx, n.email)
+	if errors.Is(err, fault.NotFound) { // deleted since, and the next try will do
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	with := &ports.Along{}
+	_, err = s.Users.Update(ctx, holder.ID(), func(u *user.User) error {
+		kind := mail.AlreadyRegistered
+		if !u.EmailVerified() {
+			kind = mail.VerifyEmail
+			u.ChangePassword(hash, s.Now())
+			u.Rename(n.name, s.Now())
+		}
+		*with = ports.Along{
+			Letters: []mail.Letter{s.book.Letter(ctx, kind, *u)},
+			Audit:   []audit.Entry{s.book.Entry(ctx, audit.RegistrationRepeated, audit.Success, user.ID{}, audit.Of(u.ID()))},
+		}
+		return nil
+	}, with)
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// evenly returns what waits until Config.Even has passed since: deferred, it
+// hides how long the work took, and so whether there was any.
+func (s *Service) evenly() func() {
+	if s.Even <= 0 {
+		return func() {}
+	}
+	timer := time.NewTimer(s.Even)
+	return func() { <-timer.C }
 }
 
 // Profile is what people change of their account; nil leaves a field as it is.
@@ -159,36 +294,38 @@ type PasswordChange struct{ Current, New string }
 // CheckPasswordChange tells all that is wrong with what u wants as a new
 // password, with the pointer /newPassword, or nil.
 func (s *Service) CheckPasswordChange(u user.User, c PasswordChange) error {
-	_, err := s.parseNew(u, c)
+	_, err := s.parseNew(u, c.New)
 	return err
 }
 
-func (s *Service) parseNew(u user.User, c PasswordChange) (user.Password, error) {
+func (s *Service) parseNew(u user.User, clear string) (user.Password, error) {
 	var v fault.Validation
-	fresh, err := s.Passwords.New(c.New, u.Email(), u.Name())
+	fresh, err := s.Passwords.New(clear, u.Email(), u.Name())
 	v.Include("/newPassword", err)
 	return fresh, v.Err()
 }
 
-// ChangePassword replaces the caller's password, ends all other sessions and
-// puts the present one under a new token. It returns [ErrWrongPassword] if the
-// current password is another, also if it became another one meanwhile.
+// ChangePassword replaces the caller's password, ends all other sessions, voids
+// the link of a mail that would reset it, and puts the present session under a
+// new token. It returns [ErrWrongPassword] if the current password is another,
+// also if it became another one meanwhile.
 //
 // The sessions end with the password in one write, that of the user's epoch.
 // If the store fails between that and the new token, the caller is signed out
 // as well and signs in with the new password.
 func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c PasswordChange) (sessions.SignedIn, error) {
-	fresh, err := s.parseNew(r.User, c)
+	fresh, err := s.parseNew(r.User, c.New)
 	if err != nil {
 		return sessions.SignedIn{}, err
 	}
-	if err := s.confirm(ctx, r.User, c.Current); err != nil {
+	if err := s.Sessions.Confirm(ctx, r.User, c.Current); err != nil {
 		return sessions.SignedIn{}, err
 	}
 	hash, err := s.Hasher.Hash(ctx, fresh)
 	if err != nil {
 		return sessions.SignedIn{}, err
 	}
+	with := &ports.Along{}
 	u, err := s.Users.Update(ctx, r.User.ID(), func(u *user.User) error {
 		// Whoever ended all sessions meanwhile ended this one too; it must not
 		// live on through its new token.
@@ -196,8 +333,9 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 			return err
 		}
 		u.ChangePassword(hash, s.Now())
+		*with = s.passwordChanged(ctx, *u, audit.PasswordChanged)
 		return nil
-	})
+	}, with)
 	if err != nil {
 		return sessions.SignedIn{}, gone(err)
 	}
@@ -205,21 +343,19 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 	if err != nil {
 		return sessions.SignedIn{}, err
 	}
-	// The others are dead since the epoch changed; this makes room.
-	_, err = s.Directory.EndOthers(ctx, u.ID(), rotated.Session.Key())
+	// The others are dead since the epoch changed; this makes room, and leaves
+	// behind why.
+	err = s.Sessions.EndAll(ctx, u.ID(), u.ID(), session.PasswordChanged, rotated.Session.Key())
 	return rotated, err
 }
 
-// confirm checks the present password of u.
-func (s *Service) confirm(ctx context.Context, u user.User, password string) error {
-	ok, err := s.Hasher.Verify(ctx, user.PasswordAttempt(password), u.PasswordHash())
-	if err != nil {
-		return err
+// passwordChanged is what goes along with a new password.
+func (s *Service) passwordChanged(ctx context.Context, u user.User, e audit.Event) ports.Along {
+	return ports.Along{
+		Void:    []ticket.Purpose{ticket.PasswordReset},
+		Letters: []mail.Letter{s.book.Letter(ctx, mail.PasswordChanged, u, "at", s.Now().UTC().Format(time.RFC3339))},
+		Audit:   []audit.Entry{s.book.Own(ctx, e, audit.Success, u.ID())},
 	}
-	if !ok {
-		return ErrWrongPassword
-	}
-	return nil
 }
 
 // gone turns the absence of the caller's own account into what it means: the

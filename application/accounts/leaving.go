@@ -5,21 +5,25 @@ import (
 	"time"
 
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
+	"gatehouse/domain/factor"
+	"gatehouse/domain/mail"
 	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
 
-// Leave deletes the caller's account with its sessions and products, in one
-// step. It returns [ErrWrongPassword] if the password is another, also if it
+// Leave deletes the caller's account with its sessions, products, letters and
+// second factor, in one step; the audit log keeps that it was there, by its id. It returns [ErrWrongPassword] if the password is another, also if it
 // became another one meanwhile, access.ErrUnauthenticated if all sessions were
 // ended meanwhile, and user.ErrLastAdmin if nobody would be left to administer.
 func (s *Service) Leave(ctx context.Context, r session.Resumed, password string) error {
-	if err := s.confirm(ctx, r.User, password); err != nil {
+	if err := s.Sessions.Confirm(ctx, r.User, password); err != nil {
 		return err
 	}
-	return gone(s.Users.Delete(ctx, r.User.ID(), func(u user.User) error { return asConfirmed(u, r) }))
+	with := &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.Left, audit.Success, r.User.ID())}}
+	return gone(s.Users.Delete(ctx, r.User.ID(), func(u user.User) error { return asConfirmed(u, r) }, with))
 }
 
 // asConfirmed refuses to act on u if its password is no longer the one that was
@@ -40,8 +44,15 @@ type Export struct {
 	At       time.Time
 	User     user.User
 	Sessions []session.Session // those that have run out but are not pruned included
+	Past     []session.Past    // those that are over, the one that ended last first
+	Factor   factor.Factor     // the zero one if none is on
+	Letters  []mail.Letter     // not sent yet, the oldest first
+	Audit    []audit.Row       // the newest first, up to ExportedAudit
 	Products []product.Product // the oldest first
 }
+
+// ExportedAudit is how many rows of the audit log an export holds at the most.
+const ExportedAudit = 1000
 
 // exportPage is how many products are read at a time.
 const exportPage = 100
@@ -50,12 +61,20 @@ const exportPage = 100
 // what changes meanwhile may be in it as it was or as it is.
 func (s *Service) Export(ctx context.Context, r session.Resumed) (Export, error) {
 	e := Export{At: s.Now(), User: r.User}
-	var err error
-	if e.Sessions, err = s.Directory.List(ctx, r.User.ID()); err != nil {
-		return Export{}, err
+	id := r.User.ID()
+	for _, read := range []func() error{
+		func() (err error) { e.Sessions, err = s.Directory.List(ctx, id); return err },
+		func() (err error) { e.Past, err = s.Directory.PastOf(ctx, id); return err },
+		func() (err error) { e.Factor, err = s.factorOf(ctx, id); return err },
+		func() (err error) { e.Letters, err = s.Outbox.LettersTo(ctx, id); return err },
+		func() (err error) { e.Audit, err = s.Log.RowsOf(ctx, id, ExportedAudit); return err },
+		func() (err error) { e.Products, err = s.productsOf(ctx, id); return err },
+	} {
+		if err := read(); err != nil {
+			return Export{}, err
+		}
 	}
-	e.Products, err = s.productsOf(ctx, r.User.ID())
-	return e, err
+	return e, s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.Exported, audit.Success, id)}})
 }
 
 // productsOf returns all products of the owner, the oldest first, so that what
@@ -73,5 +92,20 @@ func (s *Service) productsOf(ctx context.Context, owner user.ID) ([]product.Prod
 			return all, nil
 		}
 		q.After = product.PositionOf(page[len(page)-1])
+	}
+}
+
+// pruneBatch is how many tickets one statement of [Service.Prune] deletes at the
+// most.
+const pruneBatch = 1000
+
+// Prune deletes tickets that have expired, and returns how many.
+func (s *Service) Prune(ctx context.Context) (int, error) {
+	for total := 0; ; {
+		n, err := s.Tickets.Prune(ctx, s.Now(), pruneBatch)
+		total += n
+		if err != nil || n < pruneBatch {
+			return total, err
+		}
 	}
 }

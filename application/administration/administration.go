@@ -6,9 +6,14 @@ package administration
 
 import (
 	"context"
+	"strings"
 
 	"gatehouse/application/accounts"
+	"gatehouse/application/journal"
+	"gatehouse/application/sessions"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
@@ -16,7 +21,10 @@ import (
 // Operator acts with the rights of whoever holds the database.
 type Operator struct {
 	Users    ports.UserRepository
+	Log      ports.AuditLog
 	Accounts *accounts.Service
+	Sessions *sessions.Service
+	Random   ports.Random
 	Now      ports.Clock
 }
 
@@ -41,13 +49,13 @@ func (o *Operator) FindUser(ctx context.Context, email string) (user.User, error
 // SetRoles replaces the roles of the user with the address. It counts from the
 // user's next request on.
 func (o *Operator) SetRoles(ctx context.Context, email string, roles []user.Role) (user.User, error) {
-	return o.change(ctx, email, func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
+	return o.change(ctx, email, audit.RolesChanged, func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
 }
 
 // SetStatus enables or disables the user with the address. Disabling ends every
 // session of theirs.
 func (o *Operator) SetStatus(ctx context.Context, email string, s user.Status) (user.User, error) {
-	return o.change(ctx, email, func(u *user.User) error {
+	u, err := o.change(ctx, email, audit.StatusChanged, func(u *user.User) error {
 		if s == user.Disabled {
 			u.Disable(o.Now())
 		} else {
@@ -55,14 +63,80 @@ func (o *Operator) SetStatus(ctx context.Context, email string, s user.Status) (
 		}
 		return nil
 	})
+	if err != nil || s != user.Disabled {
+		return u, err
+	}
+	// They are dead already; this makes room, and leaves behind why.
+	return u, o.Sessions.EndAll(ctx, user.ID{}, u.ID(), session.AccountDisabled, session.Key{})
 }
 
-func (o *Operator) change(ctx context.Context, email string, change func(*user.User) error) (user.User, error) {
+// change alters the user and writes down what the roles and the status are then.
+func (o *Operator) change(ctx context.Context, email string, event audit.Event, change func(*user.User) error) (user.User, error) {
 	u, err := o.FindUser(ctx, email)
 	if err != nil {
 		return user.User{}, err
 	}
-	return o.Users.Update(ctx, u.ID(), change)
+	book, with := journal.Book{Random: o.Random, Now: o.Now}, &ports.Along{}
+	return o.Users.Update(ctx, u.ID(), func(u *user.User) error {
+		if err := change(u); err != nil {
+			return err
+		}
+		with.Audit = []audit.Entry{book.Entry(ctx, event, audit.Success, user.ID{}, audit.Of(u.ID()),
+			"roles", roleNames(u.Roles()), "status", u.Status().String())}
+		return nil
+	}, with)
+}
+
+func roleNames(roles []user.Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = r.String()
+	}
+	return strings.Join(names, " ")
+}
+
+// auditPage is how many rows of the audit log are read at a time.
+const auditPage = 500
+
+// VerifyAudit follows the chains of the audit log day by day, and returns how
+// many rows it has found in place. Its error is an *audit.Broken for the first
+// place at which a row was changed, removed, moved or added. What is appended
+// meanwhile is not looked at.
+func (o *Operator) VerifyAudit(ctx context.Context) (int, error) {
+	heads, err := o.Log.Heads(ctx)
+	if err != nil {
+		return 0, err
+	}
+	rows := 0
+	for _, h := range heads {
+		n, err := o.verifyDay(ctx, h)
+		rows += n
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+func (o *Operator) verifyDay(ctx context.Context, h audit.Head) (int, error) {
+	var chain audit.Chain
+	var after int64
+	for after < max(h.Seq, 1) { // of a day without a head, one row is one too many
+		page, err := o.Log.Rows(ctx, h.Day, after, int(min(auditPage, max(h.Seq, 1)-after)))
+		if err != nil {
+			return int(after), err
+		}
+		for _, r := range page {
+			if err := chain.Next(h.Day, r); err != nil {
+				return int(after), err
+			}
+			after = r.Seq
+		}
+		if len(page) == 0 {
+			break
+		}
+	}
+	return int(after), chain.End(h)
 }
 
 // EachUser calls visit with every user in the order of registration, until it

@@ -10,7 +10,10 @@ import (
 	"errors"
 	"slices"
 
+	"gatehouse/application/guard"
+	"gatehouse/application/journal"
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
@@ -25,16 +28,23 @@ var ErrVersionConflict = fault.New(fault.Stale, "version_conflict", "The product
 type Config struct {
 	Products   ports.ProductRepository
 	Authorizer ports.Authorizer
+	Ledger     ports.Ledger
+	Guard      *guard.Guard
 	Random     ports.Random
 	Now        ports.Clock
 	Rules      []product.Rule // what a team wants true of its products
 }
 
 // Service does what may be done with products.
-type Service struct{ Config }
+type Service struct {
+	Config
+	book journal.Book
+}
 
 // New returns a service over the ports.
-func New(c Config) *Service { return &Service{c} }
+func New(c Config) *Service {
+	return &Service{c, journal.Book{Random: c.Random, Now: c.Now}}
+}
 
 // Create makes a product that the actor owns. unread is what the transport
 // could not read of the draft, or nil; it is told together with what is wrong
@@ -45,7 +55,7 @@ func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, u
 		return product.Product{}, err
 	}
 	if err := permit(rights, a, access.Create, access.Any(access.KindProduct)); err != nil {
-		return product.Product{}, err
+		return product.Product{}, s.denied(ctx, a, access.Create, product.ID{}, err)
 	}
 	now := s.Now()
 	p, err := product.New(product.ID{UUID: s.Random.ID(now)}, a.ID(), d, now)
@@ -137,6 +147,11 @@ func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, erro
 	if q.Mine && a.IsAnonymous() {
 		return Page{}, access.ErrUnauthenticated
 	}
+	if q.Text != "" {
+		if err := s.Guard.Search(ctx); err != nil {
+			return Page{}, err
+		}
+	}
 	rights, err := s.Authorizer.Rights(ctx, a)
 	if err != nil {
 		return Page{}, err
@@ -192,7 +207,7 @@ func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e E
 	if err != nil {
 		return product.Product{}, err
 	}
-	return s.Products.Update(ctx, id, func(p *product.Product) error {
+	p, err := s.Products.Update(ctx, id, func(p *product.Product) error {
 		if err := permit(rights, a, access.Update, access.Product(*p)); err != nil {
 			return err
 		}
@@ -205,6 +220,7 @@ func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e E
 		}
 		return s.check(rights, a, &before, p)
 	})
+	return p, s.denied(ctx, a, access.Update, id, err)
 }
 
 // Delete deletes the product, if its version is expected.
@@ -213,7 +229,7 @@ func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m M
 	if err != nil {
 		return err
 	}
-	return s.Products.Delete(ctx, id, func(p product.Product) error {
+	err = s.Products.Delete(ctx, id, func(p product.Product) error {
 		if err := permit(rights, a, access.Delete, access.Product(p)); err != nil {
 			return err
 		}
@@ -222,6 +238,7 @@ func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m M
 		}
 		return s.check(rights, a, &p, nil)
 	})
+	return s.denied(ctx, a, access.Delete, id, err)
 }
 
 // check asks the team's rules about a transition.
@@ -230,6 +247,24 @@ func (s *Service) check(rights access.Rights, a access.Actor, before, after *pro
 		return nil
 	}
 	return product.Check(s.Rules, product.Transition{Before: before, After: after, By: a.ID(), Roles: slices.Clone(rights.Roles())})
+}
+
+// denied writes down that the policy refused an act, and returns err. What an
+// actor is not even to know of is told as missing and not written down: looking
+// around is no act.
+func (s *Service) denied(ctx context.Context, a access.Actor, action access.Action, id product.ID, err error) error {
+	if !errors.Is(err, access.ErrForbidden) {
+		return err
+	}
+	subject := audit.Subject{Type: access.KindProduct.String()}
+	if !id.IsZero() {
+		subject.ID = id.String()
+	}
+	entry := s.book.Entry(ctx, audit.Denied, audit.Refused, a.ID(), subject, "action", action.String())
+	if failed := s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{entry}}); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // permit turns a denial into what the actor may know: that there is nothing,

@@ -6,12 +6,17 @@
 // and only "there is no such session" becomes access.ErrUnauthenticated: a store
 // that cannot be asked is fault.Unavailable. And a session that was ended stays
 // ended, whatever slower request still carries its token.
+//
+// Signing in stands in signin.go, showing once more who one is in proof.go.
 package sessions
 
 import (
 	"context"
 	"errors"
+	"time"
 
+	"gatehouse/application/guard"
+	"gatehouse/application/journal"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/session"
@@ -19,133 +24,116 @@ import (
 	"gatehouse/ports"
 )
 
-// ErrInvalidCredentials answers an unknown address, a wrong password and a
-// disabled account alike, so that nobody learns which it was (ASVS 5.0 6.3.8).
-var ErrInvalidCredentials = fault.New(fault.Unauthenticated, "invalid_credentials", "The e-mail address or the password is wrong.")
-
-// Config is what a [Service] is made of; every field is needed.
+// Config is what a [Service] is made of; every field is needed but those that
+// say what they mean where they are left out.
 type Config struct {
 	Users     ports.UserRepository
 	Sessions  ports.SessionRepository
 	Directory ports.SessionDirectory
+	Factors   ports.FactorRepository
+	Ledger    ports.Ledger
 	Hasher    ports.PasswordHasher
+	Codes     ports.OneTimePasswords
+	Sealer    ports.Sealer
+	Devices   ports.Devices
 	Random    ports.Random
 	Now       ports.Clock
+	Guard     *guard.Guard
 	Lifetime  session.Lifetime
+
+	Max      int           // sessions of one user; older ones make room; 0 means no bound
+	Reauth   time.Duration // how long showing who one is counts; 0 means DefaultReauth
+	Verified bool          // only who has verified the address signs in
 }
+
+// DefaultReauth is how long somebody who has shown who they are need not do so
+// again for a sensitive act.
+const DefaultReauth = 10 * time.Minute
 
 // Service signs in, resumes, lists and ends.
-type Service struct{ Config }
+type Service struct {
+	Config
+	book journal.Book
+}
 
 // New returns a service over the ports.
-func New(c Config) *Service { return &Service{c} }
-
-// Credentials are what somebody signs in with.
-type Credentials struct {
-	Email    string
-	Password string
-	Remember bool
-}
-
-// SignedIn is a session just begun or rotated, with the token for its owner.
-type SignedIn struct {
-	User    user.User
-	Session session.Session
-	Token   session.Token
-}
-
-// SignIn checks the credentials and begins a session under a new token. The
-// session over which somebody signs in, if there is one, ends first: a token
-// planted before signing in is never adopted (session fixation, ASVS 5.0
-// 7.2.4). It returns [ErrInvalidCredentials] after the same work whether the
-// account is unknown, disabled or has another password.
-func (s *Service) SignIn(ctx context.Context, c Credentials, d session.Device, over *session.Resumed) (SignedIn, error) {
-	u, err := s.verify(ctx, c)
-	if err != nil {
-		return SignedIn{}, err
+func New(c Config) *Service {
+	if c.Reauth == 0 {
+		c.Reauth = DefaultReauth
 	}
-	if over != nil {
-		if err := s.Sessions.End(ctx, over.Session.Key()); err != nil {
-			return SignedIn{}, err
-		}
-	}
-	now, token := s.Now(), s.Random.Token()
-	begun := session.Begin(session.ID{UUID: s.Random.ID(now)}, token.Key(), u.ID(), u.SessionEpoch(), c.Remember, d, s.Lifetime, now)
-	err = s.Sessions.Add(ctx, begun)
-	if errors.Is(err, fault.NotFound) { // the account was deleted since
-		return SignedIn{}, ErrInvalidCredentials.Because(err)
-	}
-	return SignedIn{User: u, Session: begun, Token: token}, err
-}
-
-// verify returns the user whom the credentials name.
-func (s *Service) verify(ctx context.Context, c Credentials) (user.User, error) {
-	email, err := user.NewEmail(c.Email)
-	var u user.User
-	if err == nil { // an address that cannot be is as unknown as any other
-		u, err = s.Users.FindByEmail(ctx, email)
-		if err != nil && !errors.Is(err, fault.NotFound) {
-			return user.User{}, err
-		}
-	}
-	known := err == nil
-	password := user.PasswordAttempt(c.Password)
-	// Without an account u has no hash, and verifying against none costs the same.
-	ok, err := s.Hasher.Verify(ctx, password, u.PasswordHash())
-	if err != nil {
-		return user.User{}, err
-	}
-	if !known || !ok || u.Status() != user.Active {
-		return user.User{}, ErrInvalidCredentials
-	}
-	return s.rehash(ctx, u, password)
-}
-
-// rehash makes a hash with today's parameters where the one kept is weaker:
-// this is the only moment at which the password is known.
-func (s *Service) rehash(ctx context.Context, u user.User, p user.Password) (user.User, error) {
-	if !s.Hasher.Outdated(u.PasswordHash()) {
-		return u, nil
-	}
-	fresh, err := s.Hasher.Hash(ctx, p)
-	if err != nil {
-		return user.User{}, err
-	}
-	return s.Users.Update(ctx, u.ID(), func(now *user.User) error {
-		if now.PasswordHash() == u.PasswordHash() { // else it was changed meanwhile
-			now.Rehash(fresh)
-		}
-		return nil
-	})
+	return &Service{c, journal.Book{Random: c.Random, Now: c.Now}}
 }
 
 // Resume knows the owner of a token again. It returns access.ErrUnauthenticated if
-// the session was ended, has run out, or its user may not sign in any more. Use
-// of the session is written down once per renewal step.
+// the session was ended, has run out, is pending, or its user may not sign in any
+// more, with the reason where that is seen without a further look. Use of the
+// session is written down once per renewal step.
 func (s *Service) Resume(ctx context.Context, t session.Token) (session.Resumed, error) {
-	r, err := s.Sessions.Resume(ctx, t.Key())
-	if errors.Is(err, fault.NotFound) {
-		return session.Resumed{}, access.ErrUnauthenticated.Because(err)
-	}
+	r, now, err := s.look(ctx, t)
 	if err != nil {
 		return session.Resumed{}, err
 	}
-	now := s.Now()
-	if !r.Good(now) {
+	if r.Session.Pending() {
 		return session.Resumed{}, access.ErrUnauthenticated
 	}
 	renewed, due := r.Session.Renewed(s.Lifetime, now)
 	if !due {
 		return r, nil
 	}
-	if err := s.Sessions.Replace(ctx, t.Key(), renewed, now); err != nil {
-		if errors.Is(err, fault.NotFound) { // signed out since it was read
-			return session.Resumed{}, access.ErrUnauthenticated.Because(err)
-		}
-		return session.Resumed{}, err
+	if err := s.Sessions.Replace(ctx, t.Key(), renewed, session.Reason{}, now); err != nil {
+		return session.Resumed{}, ended(err) // signed out since it was read
 	}
 	r.Session = renewed
 	return r, nil
+}
+
+// ResumePending knows again who has to take the second step of signing in. It
+// returns access.ErrUnauthenticated for any other token.
+func (s *Service) ResumePending(ctx context.Context, t session.Token) (session.Resumed, error) {
+	r, _, err := s.look(ctx, t)
+	if err == nil && !r.Session.Pending() {
+		return session.Resumed{}, access.ErrUnauthenticated
+	}
+	return r, err
+}
+
+// look finds the session of a token, if it is over by nothing.
+func (s *Service) look(ctx context.Context, t session.Token) (session.Resumed, time.Time, error) {
+	r, err := s.Sessions.Resume(ctx, t.Key())
+	if err != nil {
+		return session.Resumed{}, time.Time{}, ended(err)
+	}
+	now := s.Now()
+	if why, over := r.Over(now); over {
+		return session.Resumed{}, time.Time{}, access.ErrUnauthenticated.For(why.String())
+	}
+	return r, now, nil
+}
+
+// ended turns the absence of a session into what it means for its holder.
+func ended(err error) error {
+	if errors.Is(err, fault.NotFound) {
+		return access.ErrUnauthenticated.Because(err)
+	}
+	return err
+}
+
+// Explain adds to an access.ErrUnauthenticated of [Service.Resume] why the
+// session ended, if that is still known. It costs a look of its own, so it is
+// for those who tell it on.
+func (s *Service) Explain(ctx context.Context, t session.Token, refused error) error {
+	f, ok := errors.AsType[*fault.Error](refused)
+	if !ok || f.Kind != fault.Unauthenticated || f.Reason != "" {
+		return refused
+	}
+	p, err := s.Sessions.Past(ctx, t.Key())
+	switch {
+	case errors.Is(err, fault.NotFound):
+		return refused
+	case err != nil:
+		return err
+	}
+	return f.For(p.Why.String())
 }
 
 // Actor is who acts in a resumed session.
@@ -153,20 +141,36 @@ func Actor(r session.Resumed) access.Actor { return access.SignedIn(r.User, r.Po
 
 // SignOut ends the session of the token. It is no error if there is none.
 func (s *Service) SignOut(ctx context.Context, t session.Token) error {
-	return s.Sessions.End(ctx, t.Key())
+	one, err := s.Sessions.End(ctx, t.Key(), s.because(session.SignedOut))
+	if errors.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, one.UserID(), session.SignedOut, one)
+}
+
+func (s *Service) because(why session.Reason) session.Ending {
+	return session.Ending{Why: why, At: s.Now()}
+}
+
+// tell writes down that the actor has ended sessions.
+func (s *Service) tell(ctx context.Context, actor user.ID, why session.Reason, ended ...session.Session) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	return s.Ledger.Record(ctx, ports.Along{Audit: s.book.Ended(ctx, actor, why, ended...)})
 }
 
 // Rotate puts a resumed session under a new token, for the user's present
-// epoch, after something that changes what it may do. It returns
-// access.ErrUnauthenticated if the session was ended meanwhile.
+// epoch, after the user has shown the old password and chosen a new one. It
+// returns access.ErrUnauthenticated if the session was ended meanwhile.
 func (s *Service) Rotate(ctx context.Context, r session.Resumed, u user.User) (SignedIn, error) {
-	token := s.Random.Token()
-	next := r.Session.Rotated(token.Key(), u.SessionEpoch())
-	err := s.Sessions.Replace(ctx, r.Session.Key(), next, s.Now())
-	if errors.Is(err, fault.NotFound) {
-		return SignedIn{}, access.ErrUnauthenticated.Because(err)
-	}
-	return SignedIn{User: u, Session: next, Token: token}, err
+	token, now := s.Random.Token(), s.Now()
+	next := r.Session.Rotated(token.Key(), u.SessionEpoch()).Reproved(token.Key(), session.ByPassword, now)
+	err := s.Sessions.Replace(ctx, r.Session.Key(), next, session.PasswordChanged, now)
+	return SignedIn{User: u, Session: next, Token: token}, ended(err)
 }
 
 // List returns the caller's sessions that are good now, the most recently begun
@@ -189,24 +193,50 @@ func (s *Service) List(ctx context.Context, r session.Resumed) ([]session.Sessio
 // End ends one of the caller's sessions, the present one if it is named. It
 // returns fault.NotFound if the caller has none such.
 func (s *Service) End(ctx context.Context, r session.Resumed, id session.ID) error {
-	return s.Directory.EndOne(ctx, r.User.ID(), id)
+	one, err := s.Directory.EndOne(ctx, r.User.ID(), id, s.because(session.EndedByOwner))
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, r.User.ID(), session.EndedByOwner, one)
 }
 
 // EndOthers ends all of the caller's sessions but the present one.
 func (s *Service) EndOthers(ctx context.Context, r session.Resumed) error {
-	_, err := s.Directory.EndOthers(ctx, r.User.ID(), r.Session.Key())
-	return err
+	return s.EndAll(ctx, r.User.ID(), r.User.ID(), session.EndedByOwner, r.Session.Key())
+}
+
+// EndAll has the actor end all sessions of a user, but the one with the key keep
+// if that is not zero.
+func (s *Service) EndAll(ctx context.Context, actor, id user.ID, why session.Reason, keep session.Key) error {
+	all, err := s.Directory.EndOthers(ctx, id, keep, s.because(why))
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, actor, why, all...)
 }
 
 // pruneBatch is how many rows one statement of [Service.Prune] deletes at the
 // most, so that it never holds locks for long.
 const pruneBatch = 1000
 
-// Prune deletes the sessions that have run out, in small batches, and returns
-// how many it deleted. It is housekeeping: they are good for nothing already.
+// Prune deletes the sessions that have run out, and what is left of those that
+// ended long ago (session.PastKept), in small batches, and returns how many
+// sessions it deleted. It is housekeeping: they are good for nothing already.
 func (s *Service) Prune(ctx context.Context) (int, error) {
-	for total := 0; ; {
-		n, err := s.Directory.Prune(ctx, s.Now(), pruneBatch)
+	deleted, err := batches(func() (int, error) { return s.Directory.Prune(ctx, s.Now(), pruneBatch) })
+	if err != nil {
+		return deleted, err
+	}
+	_, err = batches(func() (int, error) {
+		return s.Directory.PrunePast(ctx, s.Now().Add(-session.PastKept), pruneBatch)
+	})
+	return deleted, err
+}
+
+// batches repeats prune until a batch is not full.
+func batches(prune func() (int, error)) (total int, err error) {
+	for {
+		n, err := prune()
 		total += n
 		if err != nil || n < pruneBatch {
 			return total, err
