@@ -164,7 +164,10 @@ func (s *Service) link(ctx context.Context, l mail.Letter, p ticket.Purpose) (st
 
 // write makes the mail.
 func (s *Service) write(l mail.Letter, u user.User, link string) (mail.Message, error) {
-	v := view{Site: s.Site, Name: u.Name(), Link: link, Detail: l.Detail}
+	v := view{Site: s.Site, Link: link, Detail: l.Detail}
+	if u.EmailVerified() && u.Email() == l.To { // else anybody could have us write their words to anybody
+		v.Name = u.Name()
+	}
 	m := mail.Message{ID: l.ID, To: l.To.String(), At: l.CreatedAt}
 	var err error
 	m.Subject, m.Text, m.HTML, err = render(l.Language, l.Kind, v)
