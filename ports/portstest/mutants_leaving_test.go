@@ -262,7 +262,7 @@ var leavingSessionMutants = []mutant[SessionStores]{
 		return users{delete: func(ctx context.Context, id user.ID, check func(user.User) error) error {
 			all, _ := s.Users.List(ctx, user.ID{}, 1000)
 			for _, u := range all {
-				_, _ = s.Directory.EndOthers(ctx, u.ID(), session.Key{})
+				_, _ = s.Directory.EndOthers(ctx, u.ID(), session.Key{}, signedOut)
 			}
 			return s.Users.Delete(ctx, id, check)
 		}}

@@ -18,8 +18,9 @@ type sessions struct {
 	ports.SessionRepository
 	add     func(context.Context, session.Session) error
 	resume  func(context.Context, session.Key) (session.Resumed, error)
-	replace func(context.Context, session.Key, session.Session, time.Time) error
-	end     func(context.Context, session.Key) error
+	replace func(context.Context, session.Key, session.Session, session.Reason, time.Time) error
+	end     func(context.Context, session.Key, session.Ending) (session.Session, error)
+	past    func(context.Context, session.Key) (session.Past, error)
 }
 
 func (s sessions) Add(ctx context.Context, one session.Session) error {
@@ -36,26 +37,37 @@ func (s sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, e
 	return s.resume(ctx, k)
 }
 
-func (s sessions) Replace(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
+func (s sessions) Replace(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
 	if s.replace == nil {
-		return s.SessionRepository.Replace(ctx, k, next, now)
+		return s.SessionRepository.Replace(ctx, k, next, why, now)
 	}
-	return s.replace(ctx, k, next, now)
+	return s.replace(ctx, k, next, why, now)
 }
 
-func (s sessions) End(ctx context.Context, k session.Key) error {
+func (s sessions) End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
 	if s.end == nil {
-		return s.SessionRepository.End(ctx, k)
+		return s.SessionRepository.End(ctx, k, e)
 	}
-	return s.end(ctx, k)
+	return s.end(ctx, k, e)
+}
+
+func (s sessions) Past(ctx context.Context, k session.Key) (session.Past, error) {
+	if s.past == nil {
+		return s.SessionRepository.Past(ctx, k)
+	}
+	return s.past(ctx, k)
 }
 
 type directory struct {
 	ports.SessionDirectory
-	list   func(context.Context, user.ID) ([]session.Session, error)
-	one    func(context.Context, user.ID, session.ID) error
-	others func(context.Context, user.ID, session.Key) (int, error)
-	prune  func(context.Context, time.Time, int) (int, error)
+	list      func(context.Context, user.ID) ([]session.Session, error)
+	one       func(context.Context, user.ID, session.ID, session.Ending) (session.Session, error)
+	others    func(context.Context, user.ID, session.Key, session.Ending) ([]session.Session, error)
+	trim      func(context.Context, user.ID, int, session.Ending) ([]session.Session, error)
+	known     func(context.Context, user.ID) (bool, error)
+	pastOf    func(context.Context, user.ID) ([]session.Past, error)
+	prune     func(context.Context, time.Time, int) (int, error)
+	prunePast func(context.Context, time.Time, int) (int, error)
 }
 
 func (s directory) List(ctx context.Context, id user.ID) ([]session.Session, error) {
@@ -65,18 +77,46 @@ func (s directory) List(ctx context.Context, id user.ID) ([]session.Session, err
 	return s.list(ctx, id)
 }
 
-func (s directory) EndOne(ctx context.Context, id user.ID, handle session.ID) error {
+func (s directory) EndOne(ctx context.Context, id user.ID, handle session.ID, e session.Ending) (session.Session, error) {
 	if s.one == nil {
-		return s.SessionDirectory.EndOne(ctx, id, handle)
+		return s.SessionDirectory.EndOne(ctx, id, handle, e)
 	}
-	return s.one(ctx, id, handle)
+	return s.one(ctx, id, handle, e)
 }
 
-func (s directory) EndOthers(ctx context.Context, id user.ID, keep session.Key) (int, error) {
+func (s directory) EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
 	if s.others == nil {
-		return s.SessionDirectory.EndOthers(ctx, id, keep)
+		return s.SessionDirectory.EndOthers(ctx, id, keep, e)
 	}
-	return s.others(ctx, id, keep)
+	return s.others(ctx, id, keep, e)
+}
+
+func (s directory) Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+	if s.trim == nil {
+		return s.SessionDirectory.Trim(ctx, id, keep, e)
+	}
+	return s.trim(ctx, id, keep, e)
+}
+
+func (s directory) Known(ctx context.Context, id user.ID) (bool, error) {
+	if s.known == nil {
+		return s.SessionDirectory.Known(ctx, id)
+	}
+	return s.known(ctx, id)
+}
+
+func (s directory) PastOf(ctx context.Context, id user.ID) ([]session.Past, error) {
+	if s.pastOf == nil {
+		return s.SessionDirectory.PastOf(ctx, id)
+	}
+	return s.pastOf(ctx, id)
+}
+
+func (s directory) PrunePast(ctx context.Context, before time.Time, limit int) (int, error) {
+	if s.prunePast == nil {
+		return s.SessionDirectory.PrunePast(ctx, before, limit)
+	}
+	return s.prunePast(ctx, before, limit)
 }
 
 func (s directory) Prune(ctx context.Context, now time.Time, limit int) (int, error) {
@@ -141,12 +181,13 @@ var sessionMutants = []mutant[SessionStores]{
 			return got, err
 		}}
 	}),
-	sessionMutant("a missing session is not found", "ends what is there alone", func(r SessionStores) sessions {
-		return sessions{end: func(ctx context.Context, k session.Key) error {
-			if _, err := r.Sessions.Resume(ctx, k); err != nil {
-				return err
+	sessionMutant("a missing session is not found", "says nothing when there is none to end", func(r SessionStores) sessions {
+		return sessions{end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+			got, err := r.Sessions.End(ctx, k, e)
+			if errors.Is(err, fault.NotFound) {
+				err = nil
 			}
-			return r.Sessions.End(ctx, k)
+			return got, err
 		}}
 	}),
 	sessionMutant("resuming reads what holds now", "keeps the user from before", func(r SessionStores) sessions {
@@ -172,55 +213,127 @@ var sessionMutants = []mutant[SessionStores]{
 		}}
 	}),
 	sessionMutant("a renewal is kept", "writes nothing", func(SessionStores) sessions {
-		return sessions{replace: func(context.Context, session.Key, session.Session, time.Time) error { return nil }}
+		return sessions{replace: func(context.Context, session.Key, session.Session, session.Reason, time.Time) error { return nil }}
 	}),
 	sessionMutant("a renewal is kept", "leaves the idle end", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
 			old, err := r.Sessions.Resume(ctx, k)
 			if err != nil {
 				return err
 			}
-			return r.Sessions.Replace(ctx, k, altered(next, func(s *session.State) { s.IdleEnd = old.Session.IdleEnd() }), now)
+			return r.Sessions.Replace(ctx, k, altered(next, func(s *session.State) { s.IdleEnd = old.Session.IdleEnd() }), why, now)
 		}}
 	}),
 	sessionMutant("a renewal keeps every field", "skips what is empty", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
 			return r.Sessions.Replace(ctx, k, altered(next, func(s *session.State) {
 				if s.Device.UserAgent == "" {
 					s.Device.UserAgent = "check"
 				}
-			}), now)
+			}), why, now)
 		}}
 	}),
 	sessionMutant("a rotation kills the old token", "leaves the old one", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, _ session.Key, next session.Session, _ time.Time) error {
+		return sessions{replace: func(ctx context.Context, _ session.Key, next session.Session, _ session.Reason, _ time.Time) error {
 			return r.Sessions.Add(ctx, next)
 		}}
 	}),
 	sessionMutant("a rotation kills the old token", "changes the handle", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-			return r.Sessions.Replace(ctx, k, altered(next, func(s *session.State) { s.ID = session.ID{UUID: id(77)} }), now)
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, altered(next, func(s *session.State) { s.ID = session.ID{UUID: id(77)} }), why, now)
 		}}
 	}),
-	sessionMutant("ending ends one, once and for all", "fails the second time", func(r SessionStores) sessions {
-		return sessions{end: func(ctx context.Context, k session.Key) error {
-			_, err := r.Sessions.Resume(ctx, k)
-			return errors.Join(err, r.Sessions.End(ctx, k))
+	sessionMutant("ending ends one, once and for all", "does not say what it ended", func(r SessionStores) sessions {
+		return sessions{end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+			return session.Session{}, second(r.Sessions.End(ctx, k, e))
 		}}
 	}),
 	sessionMutant("ending ends one, once and for all", "ends all of the user", func(r SessionStores) sessions {
-		return sessions{end: func(ctx context.Context, k session.Key) error {
-			if got, err := r.Sessions.Resume(ctx, k); err == nil {
-				_, err = r.Directory.EndOthers(ctx, got.User.ID(), session.Key{})
-				return err
-			}
-			return nil
+		return sessions{end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+			got, err := r.Sessions.End(ctx, k, e)
+			_, _ = r.Directory.EndOthers(ctx, got.UserID(), session.Key{}, e)
+			return got, err
 		}}
+	}),
+	sessionMutant("of two who end one, one does", "looks first and ends then", func(r SessionStores) sessions {
+		both := meet()
+		return sessions{end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+			got, err := r.Sessions.Resume(ctx, k)
+			both()
+			if err != nil {
+				return session.Session{}, err
+			}
+			_, _ = r.Sessions.End(ctx, k, e)
+			return got.Session, nil
+		}}
+	}),
+	sessionMutant("what was ended leaves a reason behind", "leaves none", func(SessionStores) sessions {
+		return sessions{past: func(context.Context, session.Key) (session.Past, error) { return session.Past{}, session.ErrUnknown }}
+	}),
+	sessionMutant("what was ended leaves a reason behind", "forgets the device", pastAltered(func(p *session.Past) { p.Device = session.Device{} })),
+	sessionMutant("what was ended leaves a reason behind", "keeps whole seconds", pastAltered(func(p *session.Past) { p.EndedAt = p.EndedAt.Truncate(time.Second) })),
+	sessionMutant("what was ended leaves a reason behind", "knows one reason alone", pastAltered(func(p *session.Past) { p.Why = session.SignedOut })),
+	sessionMutant("what was ended leaves a reason behind", "lets the last word count", func(r SessionStores) sessions {
+		last := map[session.Key]session.Ending{}
+		return sessions{
+			end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+				last[k] = e
+				return r.Sessions.End(ctx, k, e)
+			},
+			past: func(ctx context.Context, k session.Key) (session.Past, error) {
+				p, err := r.Sessions.Past(ctx, k)
+				p.Why = last[k].Why
+				return p, err
+			},
+		}
+	}),
+	sessionMutant("what was ended leaves a reason behind", "calls what lives past", func(r SessionStores) sessions {
+		return sessions{past: func(ctx context.Context, k session.Key) (session.Past, error) {
+			if got, err := r.Sessions.Resume(ctx, k); err == nil {
+				return signedOut.Of(got.Session), nil
+			}
+			return r.Sessions.Past(ctx, k)
+		}}
+	}),
+	sessionMutant("a rotation leaves a reason behind if it has one", "leaves none", func(r SessionStores) sessions {
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, _ session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, next, session.Reason{}, now)
+		}}
+	}),
+	sessionMutant("a rotation leaves a reason behind if it has one", "always leaves one", func(r SessionStores) sessions {
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, _ session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, next, session.PasswordChanged, now)
+		}}
+	}),
+	sessionMutant("a rotation leaves a reason behind if it has one", "leaves it under the new token", func(r SessionStores) sessions {
+		renamed := map[session.Key]session.Key{}
+		return sessions{
+			replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+				if !why.IsZero() {
+					renamed[next.Key()] = k
+				}
+				return r.Sessions.Replace(ctx, k, next, why, now)
+			},
+			past: func(ctx context.Context, k session.Key) (session.Past, error) {
+				return r.Sessions.Past(ctx, renamed[k])
+			},
+		}
+	}),
+	sessionMutant("what is left of sessions goes with their user", "keeps it", func(r SessionStores) sessions {
+		kept := map[session.Key]session.Past{}
+		return sessions{
+			end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+				one, err := r.Sessions.End(ctx, k, e)
+				kept[k] = e.Of(one)
+				return one, err
+			},
+			past: func(_ context.Context, k session.Key) (session.Past, error) { return kept[k], nil },
+		}
 	}),
 	sessionMutant("what was ended does not come back", "writes whatever is there", upserts),
 	sessionMutant("what was ended does not come back", "writes and reports it as missing", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-			err := r.Sessions.Replace(ctx, k, next, now)
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+			err := r.Sessions.Replace(ctx, k, next, why, now)
 			if errors.Is(err, fault.NotFound) {
 				_ = r.Sessions.Add(ctx, next)
 			}
@@ -228,18 +341,18 @@ var sessionMutants = []mutant[SessionStores]{
 		}}
 	}),
 	sessionMutant("replacing is possible until the end", "counts the end itself in", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-			return r.Sessions.Replace(ctx, k, next, now.Add(-time.Microsecond))
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, next, why, now.Add(-time.Microsecond))
 		}}
 	}),
 	sessionMutant("replacing is possible until the end", "counts in whole seconds", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-			return r.Sessions.Replace(ctx, k, next, now.Truncate(time.Second).Add(time.Second))
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, next, why, now.Truncate(time.Second).Add(time.Second))
 		}}
 	}),
 	sessionMutant("replacing is possible until the end", "goes by the end of what comes", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-			return r.Sessions.Replace(ctx, k, next, now.Add(-lifetime.Idle))
+		return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+			return r.Sessions.Replace(ctx, k, next, why, now.Add(-lifetime.Idle))
 		}}
 	}),
 	sessionMutant("a renewal loses against an ending", "writes whatever is there", upserts),
@@ -249,13 +362,13 @@ var sessionMutants = []mutant[SessionStores]{
 			index[one.ID()] = one.Key()
 			return repository.Add(ctx, one)
 		}}
-		r.Directory = directory{SessionDirectory: real, one: func(ctx context.Context, _ user.ID, handle session.ID) error {
-			return repository.End(ctx, index[handle])
+		r.Directory = directory{SessionDirectory: real, one: func(ctx context.Context, _ user.ID, handle session.ID, e session.Ending) (session.Session, error) {
+			return repository.End(ctx, index[handle], e)
 		}}
 		return r
 	}},
 	sessionMutant("of rotations at once one wins", "looks first and writes then", func(r SessionStores) sessions {
-		return sessions{replace: func(ctx context.Context, _ session.Key, next session.Session, _ time.Time) error {
+		return sessions{replace: func(ctx context.Context, _ session.Key, next session.Session, _ session.Reason, _ time.Time) error {
 			return r.Sessions.Add(ctx, next)
 		}}
 	}),
@@ -269,14 +382,28 @@ var sessionMutants = []mutant[SessionStores]{
 		}}
 	}),
 	sessionMutant("a cancelled context is an outage", "ends all the same", func(r SessionStores) sessions {
-		return sessions{end: func(ctx context.Context, k session.Key) error { return late(ctx, r.Sessions.End(deaf(ctx), k)) }}
+		return sessions{end: func(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+			one, err := r.Sessions.End(deaf(ctx), k, e)
+			return one, late(ctx, err)
+		}}
 	}),
+}
+
+// pastAltered makes sessions that alter what is left of them.
+func pastAltered(alter func(*session.Past)) func(SessionStores) sessions {
+	return func(r SessionStores) sessions {
+		return sessions{past: func(ctx context.Context, k session.Key) (session.Past, error) {
+			p, err := r.Sessions.Past(ctx, k)
+			alter(&p)
+			return p, err
+		}}
+	}
 }
 
 // upserts is what Fiber's session middleware does.
 func upserts(r SessionStores) sessions {
-	return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-		if err := r.Sessions.Replace(ctx, k, next, now); errors.Is(err, fault.NotFound) {
+	return sessions{replace: func(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+		if err := r.Sessions.Replace(ctx, k, next, why, now); errors.Is(err, fault.NotFound) {
 			return r.Sessions.Add(ctx, next)
 		}
 		return nil
@@ -320,46 +447,57 @@ var directoryMutants = []mutant[SessionStores]{
 		}}
 	}),
 	directoryMutant("ends one of the user's own", "says nothing when there is none", func(r SessionStores) directory {
-		return directory{one: func(ctx context.Context, id user.ID, handle session.ID) error {
-			_ = r.Directory.EndOne(ctx, id, handle)
-			return nil
+		return directory{one: func(ctx context.Context, id user.ID, handle session.ID, e session.Ending) (session.Session, error) {
+			one, _ := r.Directory.EndOne(ctx, id, handle, e)
+			return one, nil
 		}}
 	}),
 	directoryMutant("ends one of the user's own", "ends all", func(r SessionStores) directory {
-		return directory{one: func(ctx context.Context, id user.ID, _ session.ID) error {
-			if n, _ := r.Directory.EndOthers(ctx, id, session.Key{}); n == 0 {
-				return session.ErrUnknown
+		return directory{one: func(ctx context.Context, id user.ID, handle session.ID, e session.Ending) (session.Session, error) {
+			all, _ := r.Directory.EndOthers(ctx, id, session.Key{}, e)
+			for _, one := range all {
+				if one.ID() == handle {
+					return one, nil
+				}
 			}
-			return nil
+			return session.Session{}, session.ErrUnknown
 		}}
 	}),
 	directoryMutant("ends nobody else's", "asks nobody whose it is", func(r SessionStores) directory {
-		return directory{one: func(ctx context.Context, _ user.ID, handle session.ID) error {
+		return directory{one: func(ctx context.Context, _ user.ID, handle session.ID, e session.Ending) (session.Session, error) {
 			for _, one := range r.everybody(ctx) {
 				if one.ID() == handle {
-					return r.Sessions.End(ctx, one.Key())
+					return r.Sessions.End(ctx, one.Key(), e)
 				}
 			}
-			return session.ErrUnknown
+			return session.Session{}, session.ErrUnknown
 		}}
 	}),
-	directoryMutant("ends all others and counts them", "ends all", func(r SessionStores) directory {
-		return directory{others: func(ctx context.Context, id user.ID, _ session.Key) (int, error) {
-			return r.Directory.EndOthers(ctx, id, session.Key{})
+	directoryMutant("ends all others and tells them", "ends all", func(r SessionStores) directory {
+		return directory{others: func(ctx context.Context, id user.ID, _ session.Key, e session.Ending) ([]session.Session, error) {
+			return r.Directory.EndOthers(ctx, id, session.Key{}, e)
 		}}
 	}),
-	directoryMutant("ends all others and counts them", "counts the one kept", func(r SessionStores) directory {
-		return directory{others: func(ctx context.Context, id user.ID, keep session.Key) (int, error) {
-			n, err := r.Directory.EndOthers(ctx, id, keep)
-			return n + 1, err
+	directoryMutant("ends all others and tells them", "tells the one kept too", func(r SessionStores) directory {
+		return directory{others: func(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+			kept, _ := r.Sessions.Resume(ctx, keep)
+			ended, err := r.Directory.EndOthers(ctx, id, keep, e)
+			return append(ended, kept.Session), err
+		}}
+	}),
+	directoryMutant("ends all others and tells them", "tells them as it finds them", func(r SessionStores) directory {
+		return directory{others: func(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+			ended, err := r.Directory.EndOthers(ctx, id, keep, e)
+			slices.SortFunc(ended, func(a, b session.Session) int { return a.ID().Compare(b.ID().UUID) })
+			return ended, err
 		}}
 	}),
 	directoryMutant("the zero key keeps none", "takes it for no order at all", func(r SessionStores) directory {
-		return directory{others: func(ctx context.Context, id user.ID, keep session.Key) (int, error) {
+		return directory{others: func(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
 			if keep == (session.Key{}) {
-				return 0, nil
+				return nil, nil
 			}
-			return r.Directory.EndOthers(ctx, id, keep)
+			return r.Directory.EndOthers(ctx, id, keep, e)
 		}}
 	}),
 	directoryMutant("prunes what has run out by now", "leaves what ends now", func(r SessionStores) directory {
@@ -421,9 +559,113 @@ var directoryMutants = []mutant[SessionStores]{
 		}}
 	}),
 	directoryMutant("a cancelled context is an outage", "ends all the same", func(r SessionStores) directory {
-		return directory{others: func(ctx context.Context, id user.ID, keep session.Key) (int, error) {
-			n, err := r.Directory.EndOthers(deaf(ctx), id, keep)
+		return directory{others: func(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+			n, err := r.Directory.EndOthers(deaf(ctx), id, keep, e)
 			return n, late(ctx, err)
 		}}
 	}),
+	directoryMutant("ends one of the user's own", "does not say what it ended", func(r SessionStores) directory {
+		return directory{one: func(ctx context.Context, id user.ID, handle session.ID, e session.Ending) (session.Session, error) {
+			return session.Session{}, second(r.Directory.EndOne(ctx, id, handle, e))
+		}}
+	}),
+	directoryMutant("trims to those begun last", "counts the pending", func(r SessionStores) directory {
+		return trimming(r, func(all []session.Session, keep int) []session.Session { return all[min(keep, len(all)):] })
+	}),
+	directoryMutant("trims to those begun last", "goes by the handle", func(r SessionStores) directory {
+		return trimming(r, func(all []session.Session, keep int) []session.Session {
+			all = slices.DeleteFunc(all, session.Session.Pending)
+			slices.SortFunc(all, func(a, b session.Session) int { return a.ID().Compare(b.ID().UUID) })
+			return all[min(keep, len(all)):]
+		})
+	}),
+	directoryMutant("trims to those begun last", "takes zero for no bound", func(r SessionStores) directory {
+		return directory{trim: func(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+			if keep == 0 {
+				keep = 1000
+			}
+			return r.Directory.Trim(ctx, id, keep, e)
+		}}
+	}),
+	directoryMutant("of sessions added at once the cap is left", "tells what others ended", func(r SessionStores) directory {
+		var mu sync.Mutex
+		var all []session.Session
+		return directory{trim: func(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+			ended, err := r.Directory.Trim(ctx, id, keep, e)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, ended...)
+			return slices.Clone(all), err
+		}}
+	}),
+	directoryMutant("of sessions added at once the cap is left", "leaves room for one more", func(r SessionStores) directory {
+		return directory{trim: func(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+			return r.Directory.Trim(ctx, id, keep+1, e)
+		}}
+	}),
+	directoryMutant("whatever ends leaves a reason behind", "leaves that of its own choice", func(r SessionStores) directory {
+		return directory{trim: func(ctx context.Context, id user.ID, keep int, _ session.Ending) ([]session.Session, error) {
+			return r.Directory.Trim(ctx, id, keep, signedOut)
+		}}
+	}),
+	directoryMutant("whatever ends leaves a reason behind", "lists by when they began", func(r SessionStores) directory {
+		return directory{pastOf: func(ctx context.Context, id user.ID) ([]session.Past, error) {
+			all, err := r.Directory.PastOf(ctx, id)
+			slices.SortFunc(all, func(a, b session.Past) int { return b.CreatedAt.Compare(a.CreatedAt) })
+			return all, err
+		}}
+	}),
+	directoryMutant("whatever ends leaves a reason behind", "leaves none when all end", func(r SessionStores) directory {
+		return directory{others: func(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+			all, err := r.Directory.EndOthers(ctx, id, keep, e)
+			_, _ = r.Directory.PrunePast(ctx, e.At.Add(time.Microsecond), 1)
+			return all, err
+		}}
+	}),
+	directoryMutant("knows who has signed in before", "knows who is signed in alone", func(r SessionStores) directory {
+		return directory{known: func(ctx context.Context, id user.ID) (bool, error) {
+			all, err := r.Directory.List(ctx, id)
+			return len(all) > 0, err
+		}}
+	}),
+	directoryMutant("knows who has signed in before", "knows who was signed in alone", func(r SessionStores) directory {
+		return directory{known: func(ctx context.Context, id user.ID) (bool, error) {
+			all, err := r.Directory.PastOf(ctx, id)
+			return len(all) > 0, err
+		}}
+	}),
+	directoryMutant("knows who has signed in before", "knows everybody", func(SessionStores) directory {
+		return directory{known: func(context.Context, user.ID) (bool, error) { return true, nil }}
+	}),
+	sessionMutant("what is pruned leaves the clock behind that ended it", "calls all of them idle", pastAltered(func(p *session.Past) { p.Why = session.Idle })),
+	sessionMutant("what is pruned leaves the clock behind that ended it", "calls all of them expired", pastAltered(func(p *session.Past) { p.Why = session.Expired })),
+	sessionMutant("what is pruned leaves the clock behind that ended it", "ends them when it prunes", pastAltered(func(p *session.Past) { p.EndedAt = farAway })),
+	directoryMutant("prunes what is left of old ones", "prunes what ended at the very time", func(r SessionStores) directory {
+		return directory{prunePast: func(ctx context.Context, before time.Time, limit int) (int, error) {
+			return r.Directory.PrunePast(ctx, before.Add(time.Microsecond), limit)
+		}}
+	}),
+	directoryMutant("prunes what is left of old ones", "prunes all at once", func(r SessionStores) directory {
+		return directory{prunePast: func(ctx context.Context, before time.Time, _ int) (int, error) {
+			return r.Directory.PrunePast(ctx, before, 1000)
+		}}
+	}),
+	directoryMutant("prunes what is left of old ones", "prunes sessions", func(r SessionStores) directory {
+		return directory{prunePast: func(ctx context.Context, before time.Time, limit int) (int, error) {
+			_, _ = r.Directory.Prune(ctx, farAway, 10)
+			return r.Directory.PrunePast(ctx, before, limit)
+		}}
+	}),
+}
+
+// trimming ends what choose chooses of the user's sessions, the newest first.
+func trimming(r SessionStores, choose func(all []session.Session, keep int) []session.Session) directory {
+	return directory{trim: func(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+		all, err := r.Directory.List(ctx, id)
+		chosen := choose(all, keep)
+		for _, one := range chosen {
+			_, _ = r.Sessions.End(ctx, one.Key(), e)
+		}
+		return chosen, err
+	}}
 }

@@ -12,7 +12,8 @@ import (
 	"gatehouse/ports"
 )
 
-// users is a repository with some of its methods replaced.
+// users is a repository with some of its methods replaced. A replaced method
+// loses what goes along: mutants_along_test.go is about that.
 type users struct {
 	ports.UserRepository
 	add    func(context.Context, user.User) error
@@ -23,9 +24,9 @@ type users struct {
 	list   func(context.Context, user.ID, int) ([]user.User, error)
 }
 
-func (s users) Add(ctx context.Context, u user.User) error {
+func (s users) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
 	if s.add == nil {
-		return s.UserRepository.Add(ctx, u)
+		return s.UserRepository.Add(ctx, u, with...)
 	}
 	return s.add(ctx, u)
 }
@@ -44,16 +45,16 @@ func (s users) FindByEmail(ctx context.Context, e user.Email) (user.User, error)
 	return s.email(ctx, e)
 }
 
-func (s users) Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error) {
+func (s users) Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*ports.Along) (user.User, error) {
 	if s.update == nil {
-		return s.UserRepository.Update(ctx, id, change)
+		return s.UserRepository.Update(ctx, id, change, with...)
 	}
 	return s.update(ctx, id, change)
 }
 
-func (s users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+func (s users) Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*ports.Along) error {
 	if s.delete == nil {
-		return s.UserRepository.Delete(ctx, id, check)
+		return s.UserRepository.Delete(ctx, id, check, with...)
 	}
 	return s.delete(ctx, id, check)
 }

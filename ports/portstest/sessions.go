@@ -22,12 +22,16 @@ var sessionChecks = []check[SessionStores]{
 	{"a renewal keeps every field", sessionsReplaceEveryField},
 	{"a rotation kills the old token", sessionsRotate},
 	{"ending ends one, once and for all", sessionsEnd},
+	{"of two who end one, one does", sessionsEndTwice},
+	{"what was ended leaves a reason behind", sessionsLeaveAPast},
+	{"a rotation leaves a reason behind if it has one", sessionsRotateWithAReason},
 	{"what was ended does not come back", sessionsStayEnded},
 	{"replacing is possible until the end", sessionsUntilTheEnd},
 	{"a renewal loses against an ending", sessionsEndRace},
 	{"a rotation loses against an ending by handle", sessionsEndOneRace},
 	{"of rotations at once one wins", sessionsRotateRace},
 	{"sessions go with their user", sessionsGoWithTheirUser},
+	{"what is left of sessions goes with their user", pastGoesWithItsUser},
 	{"who is going begins no session", sessionsOfWhoIsGoing},
 	{"a cancelled context is an outage", sessionsCancelled},
 }
@@ -38,7 +42,26 @@ var lifetime = session.Lifetime{Idle: time.Hour, Absolute: 8 * time.Hour, Rememb
 // newSession makes the n-th session, begun n seconds after noon.
 func newSession(n int, owner user.ID) session.Session {
 	d := session.Device{UserAgent: "check", IP: netip.MustParseAddr("192.0.2.1")}
-	return session.Begin(session.ID{UUID: id(n)}, key(n), owner, 0, false, d, lifetime, noon.Add(time.Duration(n)*time.Second))
+	start := session.Start{ID: session.ID{UUID: id(n)}, Key: key(n), UserID: owner, Methods: session.ByPassword, Device: d}
+	return session.Begin(start, lifetime, noon.Add(time.Duration(n)*time.Second))
+}
+
+// pending is the n-th session, as one that waits for its second step.
+func pending(n int, owner user.ID) session.Session {
+	start := session.Start{ID: session.ID{UUID: id(n)}, Key: key(n), UserID: owner}
+	return session.Begin(start, lifetime, noon.Add(time.Duration(n)*time.Second))
+}
+
+// signedOut is how most sessions of the checks are ended. Its time has more
+// digits than are kept, and is not in UTC.
+var signedOut = session.Ending{
+	Why: session.SignedOut,
+	At:  noon.Add(10*time.Minute + 789*time.Nanosecond).In(time.FixedZone("Seoul", 9*60*60)),
+}
+
+// replace replaces without leaving a reason behind.
+func (s SessionStores) replace(t tester, k session.Key, next session.Session, now time.Time) error {
+	return s.Sessions.Replace(t.Context(), k, next, session.Reason{}, now)
 }
 
 func (s SessionStores) add(t tester, n int, owner user.ID) session.Session {
@@ -88,12 +111,14 @@ func (s SessionStores) wantCount(t tester, owner user.ID, n int, what string) {
 func extremes(owner user.ID) []session.Session {
 	full := session.State{
 		ID: session.ID{UUID: id(2)}, Key: key(2), UserID: owner, Epoch: math.MaxInt64, Remembered: true,
+		Methods:   session.ByPassword | session.ByTOTP | session.ByRecoveryCode,
 		Device:    session.NewDevice(strings.Repeat("브'\"\\%", 200), netip.MustParseAddr("2001:db8::ffff")),
-		CreatedAt: longAgo, SeenAt: noon.Add(time.Microsecond), IdleEnd: noon.Add(lifetime.Idle), End: farAway,
+		CreatedAt: longAgo, SeenAt: noon.Add(time.Microsecond), ProvedAt: noon.Add(-time.Microsecond),
+		IdleEnd: noon.Add(lifetime.Idle), End: farAway,
 	}
 	empty := session.State{
 		ID: session.ID{UUID: id(3)}, Key: key(3), UserID: owner,
-		CreatedAt: noon, SeenAt: noon, IdleEnd: noon.Add(lifetime.Idle), End: noon.Add(lifetime.Idle),
+		CreatedAt: noon, SeenAt: noon, ProvedAt: noon, IdleEnd: noon.Add(lifetime.Idle), End: noon.Add(lifetime.Idle),
 	}
 	mapped := newSession(4, owner).State()
 	mapped.Device = session.NewDevice("", netip.MustParseAddr("::ffff:192.0.2.1"))
@@ -126,8 +151,11 @@ func sessionsMissing(t tester, s SessionStores) {
 	next := newSession(2, one.UserID())
 	s.wantDead(t, next, "an unknown key")
 	wantError(t, second(s.Sessions.Resume(t.Context(), session.Key{})), fault.NotFound, "Resume(zero key)")
-	wantError(t, s.Sessions.Replace(t.Context(), next.Key(), next, noon), fault.NotFound, "Replace(unknown key)")
-	must(t, s.Sessions.End(t.Context(), next.Key()), "End(unknown key)")
+	wantError(t, s.replace(t, next.Key(), next, noon), fault.NotFound, "Replace(unknown key)")
+	for _, k := range []session.Key{next.Key(), {}} {
+		wantError(t, second(s.Sessions.End(t.Context(), k, signedOut)), fault.NotFound, "End(unknown key)")
+		wantError(t, second(s.Sessions.Past(t.Context(), k)), fault.NotFound, "Past(unknown key)")
+	}
 	s.wantDead(t, next, "an unknown key after Replace")
 	s.wantAlive(t, one, "the other session")
 }
@@ -181,13 +209,13 @@ func sessionsRenew(t tester, s SessionStores) {
 	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
 	now := noon.Add(30 * time.Minute)
 	next := renewed(t, one, now)
-	must(t, s.Sessions.Replace(t.Context(), one.Key(), next, now), "Replace(renewed)")
+	must(t, s.replace(t, one.Key(), next, now), "Replace(renewed)")
 	s.wantAlive(t, next, "the renewed session")
 	s.wantAlive(t, other, "another session of the user")
 	s.wantCount(t, u.ID(), 2, "after a renewal")
 	// The new idle end counts, and no more the old one.
 	later := one.IdleEnd().Add(time.Minute)
-	must(t, s.Sessions.Replace(t.Context(), one.Key(), renewed(t, next, later), later), "Replace(after the first idle end)")
+	must(t, s.replace(t, one.Key(), renewed(t, next, later), later), "Replace(after the first idle end)")
 }
 
 func sessionsReplaceEveryField(t tester, s SessionStores) {
@@ -197,7 +225,7 @@ func sessionsReplaceEveryField(t tester, s SessionStores) {
 		state := next.State()
 		state.ID, state.Key, state.CreatedAt = one.ID(), one.Key(), one.CreatedAt()
 		next = session.Restore(state)
-		must(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), "Replace(%+v)", state)
+		must(t, s.replace(t, one.Key(), next, noon), "Replace(%+v)", state)
 		s.wantAlive(t, next, "what it was replaced by")
 	}
 }
@@ -208,7 +236,7 @@ func sessionsRotate(t tester, s SessionStores) {
 	u := addUser(t, s.Users, 1)
 	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
 	next := one.Rotated(key(9), 1)
-	must(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), "Replace(rotated)")
+	must(t, s.replace(t, one.Key(), next, noon), "Replace(rotated)")
 	s.wantDead(t, one, "the old token")
 	s.wantAlive(t, next, "the new token")
 	s.wantAlive(t, other, "another session of the user")
@@ -218,13 +246,37 @@ func sessionsRotate(t tester, s SessionStores) {
 func sessionsEnd(t tester, s SessionStores) {
 	u := addUser(t, s.Users, 1)
 	one, other := s.add(t, 1, u.ID()), s.add(t, 2, u.ID())
+	ended, err := s.Sessions.End(t.Context(), one.Key(), signedOut)
+	must(t, err, "End")
+	want(t, ended.State(), one.State(), "what End ended")
 	for range 2 {
-		must(t, s.Sessions.End(t.Context(), one.Key()), "End")
 		s.wantDead(t, one, "what was ended")
 		s.wantAlive(t, other, "another session of the user")
+		wantError(t, second(s.Sessions.End(t.Context(), one.Key(), signedOut)), fault.NotFound, "End again")
+		wantError(t, second(s.Sessions.End(t.Context(), session.Key{}, signedOut)), fault.NotFound, "End(zero key)")
 	}
-	must(t, s.Sessions.End(t.Context(), session.Key{}), "End(zero key)")
 	s.wantCount(t, u.ID(), 1, "after an ending")
+}
+
+// Whoever ends a session writes that into the audit log: one does.
+func sessionsEndTwice(t tester, s SessionStores) {
+	u := addUser(t, s.Users, 1)
+	for n := range 50 {
+		one := s.add(t, n, u.ID())
+		var errs [2]error
+		end := func(i int) func() {
+			return func() { _, errs[i] = s.Sessions.End(t.Context(), one.Key(), signedOut) }
+		}
+		race(n, end(0), end(1))
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Errorf("two endings of one session = %v and %v, want one to succeed", errs[0], errs[1])
+		}
+		for _, err := range errs {
+			if err != nil {
+				wantError(t, err, fault.NotFound, "End beside another End")
+			}
+		}
+	}
 }
 
 // A slow request that was begun before the session ended and writes afterwards
@@ -232,18 +284,23 @@ func sessionsEnd(t tester, s SessionStores) {
 // (architecture.md, "Sessions").
 func sessionsStayEnded(t tester, s SessionStores) {
 	endings := map[string]func(context.Context, session.Session) error{
-		"End": func(ctx context.Context, one session.Session) error { return s.Sessions.End(ctx, one.Key()) },
+		"End": func(ctx context.Context, one session.Session) error {
+			return second(s.Sessions.End(ctx, one.Key(), signedOut))
+		},
 		"EndOne": func(ctx context.Context, one session.Session) error {
-			return s.Directory.EndOne(ctx, one.UserID(), one.ID())
+			return second(s.Directory.EndOne(ctx, one.UserID(), one.ID(), signedOut))
 		},
 		"EndOthers": func(ctx context.Context, one session.Session) error {
-			return second(s.Directory.EndOthers(ctx, one.UserID(), session.Key{}))
+			return second(s.Directory.EndOthers(ctx, one.UserID(), session.Key{}, signedOut))
+		},
+		"Trim": func(ctx context.Context, one session.Session) error {
+			return second(s.Directory.Trim(ctx, one.UserID(), 0, signedOut))
 		},
 		"Prune": func(ctx context.Context, one session.Session) error {
 			return second(s.Directory.Prune(ctx, one.IdleEnd(), 10))
 		},
 		"a rotation": func(ctx context.Context, one session.Session) error {
-			return s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(99), 1), noon)
+			return s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(99), 1), session.Reason{}, noon)
 		},
 	}
 	n := 0
@@ -256,7 +313,7 @@ func sessionsStayEnded(t tester, s SessionStores) {
 		must(t, err, "List")
 		renewal, rotation := renewed(t, one, noon.Add(10*time.Minute)), one.Rotated(key(98), 1)
 		for late, next := range map[string]session.Session{"renewal": renewal, "rotation": rotation} {
-			wantError(t, s.Sessions.Replace(t.Context(), one.Key(), next, noon), fault.NotFound, "Replace(%s) after %s", late, what)
+			wantError(t, s.replace(t, one.Key(), next, noon), fault.NotFound, "Replace(%s) after %s", late, what)
 			s.wantDead(t, one, "after "+what+" and a late "+late)
 			s.wantDead(t, next, "after "+what+" and a late "+late)
 		}
@@ -282,14 +339,14 @@ func sessionsUntilTheEnd(t tester, s SessionStores) {
 		state := one.State()
 		state.SeenAt, state.IdleEnd = now, now.Add(lifetime.Idle)
 		next := session.Restore(state)
-		err := s.Sessions.Replace(t.Context(), one.Key(), next, now)
+		err := s.replace(t, one.Key(), next, now)
 		if c.alive {
 			must(t, err, "Replace %v before the end", c.before)
 			s.wantAlive(t, next, "what was renewed in time")
 			continue
 		}
 		wantError(t, err, fault.NotFound, "Replace %v after the end", -c.before)
-		wantError(t, s.Sessions.Replace(t.Context(), one.Key(), next.Rotated(key(99), 0), now), fault.NotFound, "Replace(rotated) %v after the end", -c.before)
+		wantError(t, s.replace(t, one.Key(), next.Rotated(key(99), 0), now), fault.NotFound, "Replace(rotated) %v after the end", -c.before)
 		s.wantDead(t, next.Rotated(key(99), 0), "what was rotated too late")
 		// It may be there still, but as it was.
 		if got, err := s.Sessions.Resume(t.Context(), one.Key()); err == nil {
@@ -306,11 +363,11 @@ func sessionsEndRace(t tester, s SessionStores) {
 		now := noon.Add(30 * time.Minute)
 		next := renewed(t, one, now)
 		race(n, func() {
-			if err := s.Sessions.End(t.Context(), one.Key()); err != nil {
+			if _, err := s.Sessions.End(t.Context(), one.Key(), signedOut); err != nil {
 				t.Errorf("End = %v, want no error", err)
 			}
 		}, func() {
-			if err := s.Sessions.Replace(t.Context(), one.Key(), next, now); err != nil {
+			if err := s.replace(t, one.Key(), next, now); err != nil {
 				wantError(t, err, fault.NotFound, "Replace beside End")
 			}
 		})
@@ -324,11 +381,11 @@ func sessionsEndOneRace(t tester, s SessionStores) {
 	for n := range 100 {
 		one := s.add(t, n, u.ID())
 		race(n, func() {
-			if err := s.Directory.EndOne(t.Context(), u.ID(), one.ID()); err != nil {
+			if _, err := s.Directory.EndOne(t.Context(), u.ID(), one.ID(), signedOut); err != nil {
 				t.Errorf("EndOne beside a rotation = %v, want no error", err)
 			}
 		}, func() {
-			if err := s.Sessions.Replace(t.Context(), one.Key(), one.Rotated(key(1000+n), 0), noon); err != nil {
+			if err := s.replace(t, one.Key(), one.Rotated(key(1000+n), 0), noon); err != nil {
 				wantError(t, err, fault.NotFound, "Replace beside EndOne")
 			}
 		})
@@ -343,7 +400,7 @@ func sessionsRotateRace(t tester, s SessionStores) {
 		var errs [2]error
 		rotate := func(i int) func() {
 			return func() {
-				errs[i] = s.Sessions.Replace(t.Context(), one.Key(), one.Rotated(key(1000+2*n+i), 0), noon)
+				errs[i] = s.replace(t, one.Key(), one.Rotated(key(1000+2*n+i), 0), noon)
 			}
 		}
 		race(n, rotate(0), rotate(1))
@@ -365,17 +422,21 @@ func sessionsRotateRace(t tester, s SessionStores) {
 func sessionsCancelled(t tester, s SessionStores) {
 	u := addUser(t, s.Users, 1)
 	one, ctx := s.add(t, 1, u.ID()), gone(t)
-	next := newSession(2, u.ID())
+	next, ended := newSession(2, u.ID()), s.add(t, 4, u.ID())
+	must(t, second(s.Sessions.End(t.Context(), ended.Key(), signedOut)), "End")
 	wantUnavailable(t, map[string]error{
 		"Add":                 s.Sessions.Add(ctx, next),
 		"Add of nobody's":     s.Sessions.Add(ctx, newSession(3, userID(3))),
 		"Resume":              second(s.Sessions.Resume(ctx, one.Key())),
 		"Resume of none":      second(s.Sessions.Resume(ctx, key(9))),
-		"Replace":             s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(8), 1), noon),
-		"Replace of none":     s.Sessions.Replace(ctx, key(9), next, noon),
-		"End":                 s.Sessions.End(ctx, one.Key()),
-		"End of what is none": s.Sessions.End(ctx, key(9)),
+		"Replace":             s.Sessions.Replace(ctx, one.Key(), one.Rotated(key(8), 1), session.SignedOut, noon),
+		"Replace of none":     s.Sessions.Replace(ctx, key(9), next, session.Reason{}, noon),
+		"End":                 second(s.Sessions.End(ctx, one.Key(), signedOut)),
+		"End of what is none": second(s.Sessions.End(ctx, key(9), signedOut)),
+		"Past":                second(s.Sessions.Past(ctx, ended.Key())),
+		"Past of what is not": second(s.Sessions.Past(ctx, one.Key())),
 	})
 	s.wantAlive(t, one, "after cancelled calls")
+	s.wantNoPast(t, one.Key(), "after cancelled calls")
 	s.wantCount(t, u.ID(), 1, "after cancelled calls")
 }
