@@ -55,6 +55,7 @@ var rooms = []room{
 	{folder: "adapters/casbinauthz", ours: []string{"domain/...", "ports"}, others: []string{"github.com/casbin/casbin/v2/..."}},
 	{folder: "adapters/argon2id", ours: []string{"domain/...", "ports"}, others: []string{"golang.org/x/crypto/argon2"}},
 	{folder: "adapters/aead", ours: []string{"ports"}, others: []string{"golang.org/x/crypto/chacha20poly1305"}},
+	{folder: "adapters/totp", ours: []string{"ports"}, others: []string{"github.com/pquerna/otp/..."}},
 	{folder: "adapters/memory", ours: []string{"domain/...", "ports"}},
 	{folder: "adapters/system", ours: []string{"domain/...", "ports"}},
 	{folder: "migrations", others: []string{"github.com/pressly/goose/v3/..."}},
