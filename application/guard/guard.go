@@ -175,12 +175,16 @@ func (a *Attempt) Last() bool { return a.last }
 // counts for whatever accounts it takes back this try alone: who owns one
 // account must not guess at others for ever.
 func (a *Attempt) Passed(ctx context.Context) {
+	var lifted []string
 	for _, b := range a.taken {
 		if b.lift {
-			a.guard.forget(ctx, b.key)
+			lifted = append(lifted, b.key)
 		} else {
 			a.guard.giveBack(ctx, b)
 		}
+	}
+	if len(lifted) > 0 {
+		a.guard.forget(ctx, lifted...)
 	}
 }
 
