@@ -46,8 +46,8 @@ var rooms = []room{
 	{folder: "ports/portstest", ours: []string{"domain/...", "ports"}, others: []string{"pgregory.net/rapid"}},
 	{folder: "application/...", ours: []string{"domain/...", "ports", "application/..."}, withoutStd: outside},
 	{folder: "adapters/httpapi", ours: []string{"domain/...", "ports", "application/..."}, others: []string{
-		"github.com/gofiber/fiber/v2/...", "github.com/valyala/fasthttp/...", "github.com/go-json-experiment/json/...", "github.com/swaggest/swgui/..."}},
-	{folder: "adapters/httpapi/httptests", ours: []string{"domain/...", "ports", "application/...", "adapters/httpapi"}, others: []string{"..."}},
+		"github.com/gofiber/fiber/v2/...", "github.com/valyala/fasthttp/...", "github.com/go-json-experiment/json/...", "github.com/swaggest/swgui/...", "golang.org/x/text/language"}},
+	{folder: "adapters/httpapi/httptests", ours: []string{"domain/...", "ports", "application/...", "adapters/httpapi", "adapters/memory"}, others: []string{"..."}},
 	{folder: "adapters/gormrepo", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
 		"gorm.io/...", "github.com/jackc/...", "github.com/ncruces/go-sqlite3/..."}},
 	{folder: "adapters/fiberstore", ours: []string{"domain/...", "ports", "migrations"}, others: []string{

@@ -19,10 +19,13 @@ func (s *Server) register(c *fiber.Ctx, _ *session.Resumed) error {
 		return err
 	}
 	u, err := s.Accounts.Register(c.UserContext(), r)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case u == nil: // a mail decides
+		return accepted(c)
 	}
-	return send(c, fiber.StatusCreated, appendUser(newBody(), u))
+	return send(c, fiber.StatusCreated, appendUser(newBody(), *u))
 }
 
 func (s *Server) getMe(c *fiber.Ctx, r session.Resumed) error {

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/adapters/httpapi"
 	"gatehouse/application/accounts"
+	"gatehouse/application/guard"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
 	"gatehouse/domain/session"
@@ -65,8 +66,14 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 	b.Helper()
 	st := stores(b)
 	now := func() time.Time { return time.Now() }
-	ss := sessions.New(sessions.Config{Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Hasher: st.Hasher, Random: st.Random, Now: now, Lifetime: session.DefaultLifetime})
-	as := accounts.New(accounts.Config{Users: st.Users, Directory: st.Directory, Products: st.Products, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: now})
+	g := guard.New(guard.Config{Shared: st.Limiter, Own: st.Limiter, Rules: guard.DefaultRules(), Now: now})
+	ss := sessions.New(sessions.Config{
+		Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Factors: st.Factors, Ledger: st.Ledger, Hasher: st.Hasher,
+		Sealer: st.Sealer, Devices: st.Devices, Random: st.Random, Now: now, Guard: g, Lifetime: session.DefaultLifetime,
+	})
+	as := accounts.New(accounts.Config{
+		Users: st.Users, Directory: st.Directory, Products: st.Products, Ledger: st.Ledger, Sessions: ss, Guard: g, Hasher: st.Hasher, Random: st.Random, Now: now,
+	})
 	if _, err := as.Register(context.Background(), accounts.Registration{Email: "mina@example.com", Password: "a-fine-passphrase"}); err != nil {
 		b.Fatal(err)
 	}
@@ -75,7 +82,8 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 		b.Fatal(err)
 	}
 	s, err := httpapi.New(httpapi.Config{
-		Accounts: as, Sessions: ss, Products: products.New(products.Config{Products: st.Products, Authorizer: st.Authorizer, Random: st.Random, Now: now}),
+		Accounts: as, Sessions: ss, Devices: st.Devices,
+		Products:  products.New(products.Config{Products: st.Products, Authorizer: st.Authorizer, Ledger: st.Ledger, Guard: g, Random: st.Random, Now: now}),
 		PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Random: st.Random, Now: now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -214,6 +214,12 @@ func (o *object) text(name string, p presence) *string {
 	return &v.text
 }
 
+// readOne reads a body of one member, a string that must be there.
+func readOne(b *object, name string) (string, error) {
+	text := orZero(b.text(name, required))
+	return text, b.err()
+}
+
 // integer gives a whole number that is written as one: 1.0 and 1e2 are read
 // differently by different readers.
 func (o *object) integer(name string, p presence) *int64 {

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,12 @@ func noContent(c *fiber.Ctx) error {
 	return nil
 }
 
+// accepted answers 202: the rest is for a mail to do.
+func accepted(c *fiber.Ctx) error {
+	c.Status(fiber.StatusAccepted)
+	return nil
+}
+
 func newBody() []byte { return make([]byte, 0, 512) }
 
 func appendUser(b []byte, u user.User) []byte {
@@ -56,24 +64,31 @@ func appendUser(b []byte, u user.User) []byte {
 
 // appendSession writes a session down; current is the one that asks. Its id is
 // the public handle, never the token or its hash.
-func appendSession(b []byte, s session.Session, current session.ID) []byte {
+func (s *Server) appendSession(b []byte, one session.Session, current session.ID) []byte {
 	b = append(b, `{"id":`...)
-	b = appendString(b, s.ID().String())
+	b = appendString(b, one.ID().String())
 	b = append(b, `,"createdAt":`...)
-	b = appendTime(b, s.CreatedAt())
+	b = appendTime(b, one.CreatedAt())
 	b = append(b, `,"lastSeenAt":`...)
-	b = appendTime(b, s.SeenAt())
+	b = appendTime(b, one.SeenAt())
 	b = append(b, `,"expiresAt":`...)
-	b = appendTime(b, s.ExpiresAt())
-	b = append(b, `,"userAgent":`...)
-	b = appendString(b, s.Device().UserAgent)
-	b = append(b, `,"ip":`...)
-	b = appendString(b, addrText(s.Device().IP))
+	b = appendTime(b, one.ExpiresAt())
+	b = s.appendDevice(b, one.Device())
 	b = append(b, `,"current":`...)
-	b = strconv.AppendBool(b, s.ID() == current)
+	b = strconv.AppendBool(b, one.ID() == current)
 	b = append(b, `,"rememberMe":`...)
-	b = strconv.AppendBool(b, s.Remembered())
+	b = strconv.AppendBool(b, one.Remembered())
 	return append(b, '}')
+}
+
+// appendDevice writes down the members that tell of a device.
+func (s *Server) appendDevice(b []byte, d session.Device) []byte {
+	b = append(b, `,"userAgent":`...)
+	b = appendString(b, d.UserAgent)
+	b = append(b, `,"device":`...)
+	b = appendString(b, s.Devices.Name(d.UserAgent))
+	b = append(b, `,"ip":`...)
+	return appendString(b, addrText(d.IP))
 }
 
 func appendProduct(b []byte, p product.Product) []byte {
@@ -124,6 +139,19 @@ func appendList[T any](b []byte, items []T, one func([]byte, T) []byte) []byte {
 		b = one(b, item)
 	}
 	return append(b, ']')
+}
+
+// appendTexts writes an object of texts down, its members in order.
+func appendTexts(b []byte, texts map[string]string) []byte {
+	b = append(b, '{')
+	for i, name := range slices.Sorted(maps.Keys(texts)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, name), ':')
+		b = appendString(b, texts[name])
+	}
+	return append(b, '}')
 }
 
 // appendString quotes s. What is no UTF-8 cannot have come in through us; if a

@@ -27,16 +27,42 @@ func ReadPatch(body []byte) (product.Change, error) {
 	return change, b.err()
 }
 
+// ReadBodies takes a body apart as each of the routes with small bodies does, and
+// gives what was read and what is wrong with it, by route.
+func ReadBodies(body []byte) (texts map[string][]string, errs map[string]error) {
+	texts, errs = map[string][]string{}, map[string]error{}
+	put := func(route string, err error, read ...string) { texts[route], errs[route] = read, err }
+	code, err := readSecondStep(parseObject(body))
+	put("POST /login/totp", err, code.TOTP, code.Recovery)
+	reset, err := readReset(parseObject(body))
+	put("POST /password/reset", err, reset.Token, reset.New)
+	change, err := readEmailChange(parseObject(body))
+	put("PUT /me/email", err, change.Email, change.Current)
+	for route, name := range map[string]string{
+		"POST /password/forgot": "email", "POST /email/verify": "token", "POST /me/totp/confirm": "code", "DELETE /me": "password",
+	} {
+		text, err := readOne(parseObject(body), name)
+		put(route, err, text)
+	}
+	return texts, errs
+}
+
+// ReadLanguage reads one Accept-Language header.
+func ReadLanguage(header string) string { return string(readLanguage([][]byte{[]byte(header)})) }
+
+// ParseHop reads an address of X-Forwarded-For.
+var ParseHop = parseHop
+
 // Problem tells an error as a client is told it.
 func Problem(err error) (status int, body []byte) {
 	p := problemOf(err)
 	return p.status, appendProblem(nil, p, "id", "/path")
 }
 
-// Open reads a raw header block.
-func Open(block []byte, cookie string) (sound bool, cookies int, token string) {
-	e := open(block, cookie)
-	return e.sound, e.cookies, string(e.token)
+// Open reads a raw header block, with cookies named "sid" and "device".
+func Open(block []byte) (sound bool, cookies int, token, device string) {
+	e := open(block, cookieNames{"sid", "device"})
+	return e.sound, e.session.count, string(e.session.value), e.knownDevice()
 }
 
 // ParseCondition reads If-Match.

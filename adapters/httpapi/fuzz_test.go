@@ -3,7 +3,9 @@ package httpapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,14 +44,83 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
+// FuzzBodies: the small bodies of signing in and of accounts are read as strictly
+// as any; what is taken was there, is text and needs no other member.
+func FuzzBodies(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"code":"123456"}`, `{"recoveryCode":"a"}`, `{"code":"1","recoveryCode":"2"}`, `{"code":null}`, `{"code":123456}`, `{"token":"t","newPassword":"p"}`,
+		`{"token":"t"}`, `{"email":"a@b.example","currentPassword":"p"}`, `{"email":"a@b.example"}`, `{"password":"p"}`, `{"password":"\u0000"}`, `{"Password":"p"}`, `{"token":"t","token":"u"}`, `[]`, `"x"`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		texts, errs := httpapi.ReadBodies(body)
+		for route, err := range errs {
+			if err != nil {
+				if status, problem := httpapi.Problem(err); status != 400 && status != 422 || !json.Valid(problem) {
+					t.Errorf("%s %q = %d %s", route, body, status, problem)
+				}
+				continue
+			}
+			var members map[string]string
+			if err := json.Unmarshal(body, &members); err != nil {
+				t.Fatalf("%s took %q", route, body)
+			}
+			var got []string
+			for _, text := range texts[route] {
+				if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+					t.Errorf("%s %q gives %q", route, body, text)
+				}
+				if text != "" {
+					got = append(got, text)
+				}
+			}
+			want := slices.DeleteFunc(slices.Collect(maps.Values(members)), func(s string) bool { return s == "" })
+			if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+				t.Errorf("%s %q gives %q", route, body, got)
+			}
+		}
+	})
+}
+
+// FuzzLanguage: whatever a browser sends, mail has a language, and the same one
+// for the same header.
+func FuzzLanguage(f *testing.F) {
+	for _, s := range []string{"", "ko", "ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7", "*", "ko;q=0", "en;q=0.1,ko;q=0.2", "\xff", strings.Repeat("a-", 300), "ko;q=x", ",,,", "x-ko", "ko-u-ca-dangi"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		got := httpapi.ReadLanguage(header)
+		if got != "en" && got != "ko" || got != httpapi.ReadLanguage(header) {
+			t.Errorf("Accept-Language %q gives %q", header, got)
+		}
+		if got == "ko" && (!strings.Contains(strings.ToLower(header), "ko") || len(header) > 512) {
+			t.Errorf("Accept-Language %q gives Korean", header)
+		}
+	})
+}
+
+// FuzzForwarded: what is taken for an address is one in full.
+func FuzzForwarded(f *testing.F) {
+	for _, s := range []string{"", "198.51.100.1", "198.51.100.1:80", "[2001:db8::7]:1", "::ffff:198.51.100.1", "fe80::1%eth0", "1.2.3", "unknown", "_hidden", "01.2.3.4"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if addr, ok := httpapi.ParseHop(s); ok != addr.IsValid() || ok && addr.Is4In6() {
+			t.Errorf("%q gives %v, %v", s, addr, ok)
+		}
+	})
+}
+
 // FuzzHeaders: the reader of raw headers finds the cookies that net/http finds,
 // and no request framed in two ways is sound.
 func FuzzHeaders(f *testing.F) {
-	for _, s := range []string{"Host: a\r\nCookie: sid=x; a=b\r\n\r\n", "Cookie: sid=x;sid=y\r\nCookie: sid=z\r\n", "Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n", "cookie:sid=\r\n", "a\n b:c\n"} {
+	for _, s := range []string{"Host: a\r\nCookie: sid=x; a=b\r\n\r\n", "Cookie: sid=x;sid=y\r\nCookie: sid=z\r\n", "Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n", "cookie:sid=\r\n", "a\n b:c\n",
+		"Host: a\r\nCookie: device=x; sid=y\r\n", "Cookie: device=x;device=y\r\n", "Cookie: device=" + strings.Repeat("d", 257) + "\r\n", "Cookie: device=\x00\xff\r\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, block []byte) {
-		sound, cookies, token := httpapi.Open(block, "sid")
+		sound, cookies, token, device := httpapi.Open(block)
 		lower := bytes.ToLower(block)
 		count := func(name string) int {
 			n := 0
@@ -81,6 +152,9 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if known > cookies {
 			t.Errorf("%q: net/http finds %d cookies, we %d", block, known, cookies)
+		}
+		if device != "" && (!bytes.Contains(block, []byte("device")) || !bytes.Contains(block, []byte(device)) || len(device) > 256 || len(req.CookiesNamed("device")) > 1) {
+			t.Errorf("%q shows the device %q", block, device)
 		}
 	})
 }

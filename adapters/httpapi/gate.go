@@ -6,11 +6,14 @@ import "bytes"
 // parsed view of fasthttp no longer shows: how often framing headers stand
 // there, and every cookie header.
 type envelope struct {
-	sound   bool   // framed in one way only
-	types   int    // how many Content-Type headers there are
-	cookies int    // how many cookies bear the session's name
-	token   []byte // the value of the last of them; shares memory with the block
+	sound   bool // framed in one way only
+	types   int  // how many Content-Type headers there are
+	session found
+	device  found
 }
+
+// cookieNames are the names of the cookies that mean something here.
+type cookieNames struct{ session, device string }
 
 // open reads a raw header block.
 //
@@ -18,7 +21,7 @@ type envelope struct {
 // different things to us and to a proxy in front of us; what one takes for a
 // body the other executes as the next request (request smuggling, CWE-444).
 // Such a request is refused, whichever of its readings would be harmless.
-func open(block []byte, cookie string) envelope {
+func open(block []byte, names cookieNames) envelope {
 	var e envelope
 	var hosts, lengths, encodings int
 	odd := false
@@ -47,7 +50,7 @@ func open(block []byte, cookie string) envelope {
 			}
 		case len("Cookie"):
 			if bytes.EqualFold(name, []byte("Cookie")) {
-				e.findCookie(line[colon+1:], cookie)
+				e.findCookies(line[colon+1:], names)
 			}
 		case len("Content-Type"):
 			if bytes.EqualFold(name, []byte("Content-Type")) {

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +17,17 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"gatehouse/adapters/aead"
 	"gatehouse/adapters/httpapi"
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
+	"gatehouse/adapters/totp"
 	"gatehouse/application/products"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/ticket"
 )
 
 // open gives stores in memory with the policy that a new installation starts
@@ -50,10 +54,25 @@ func stores(t testing.TB) httptests.Stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return httptests.Stores{
-		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Products: db.Products(),
-		Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{}, Random: random,
+	sealer, err := aead.New(bytes.Repeat([]byte("k"), aead.MinSecretBytes))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return httptests.Stores{
+		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
+		Tickets: db.Tickets(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
+		Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
+		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices{}, Random: random,
+	}
+}
+
+type devices struct{}
+
+func (devices) Name(ua string) string {
+	if strings.Contains(ua, "Firefox") {
+		return "Firefox on Linux"
+	}
+	return ""
 }
 
 func TestContract(t *testing.T)  { httptests.Run(t, open) }
@@ -133,6 +152,9 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 		{access.ErrForbidden.Because(errors.New(secret)), 403, "forbidden"},
 		{access.ErrUnauthenticated.Because(fault.NotFound), 401, "unauthenticated"},
 		{products.ErrVersionConflict, 412, "version_conflict"},
+		{ticket.ErrInvalid.Because(fault.NotFound), 410, "token_invalid"},
+		{fmt.Errorf("%s: %w", secret, fault.Gone), 410, "gone"},
+		{fmt.Errorf("%s: %w", secret, fault.TooMany), 429, "too_many_attempts"},
 		{fault.New(fault.Conflict, "", ""), 409, "conflict"},
 		{errors.Join(errors.New(secret), fault.New(fault.Invalid, "validation_failed", "x")), 422, "validation_failed"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -13,14 +14,16 @@ import (
 
 	"gatehouse/application/sessions"
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/session"
+	"gatehouse/ports"
 )
 
 // The way of a request: serve takes it, looks at its envelope and answers for
-// whatever goes wrong inside; Fiber then runs withDeadline, shareWithTrusted,
-// refuseCrossSite, refuseTwoCookies, and the row's handler, which private or
-// public gives the session to.
+// whatever goes wrong inside; Fiber then runs withContext, shareWithTrusted,
+// refuseCrossSite, refuseTwoCookies, and the row's handler, which private,
+// public or awaiting gives the session to.
 
 // exchange is what becomes known of one request while it is served.
 type exchange struct {
@@ -30,9 +33,14 @@ type exchange struct {
 	method    string
 	route     string // the path of the row, "" where none matched
 	quiet     bool
-	user      string // the id of who asks, "" where nobody is known
-	setCookie string // what the answer says of the session cookie, "" for nothing
-	cause     error  // why the answer is a 5xx, for the log
+	ip        netip.Addr       // of the client
+	user      string           // the id of who asks, "" where nobody is known
+	pending   *session.Resumed // what the cookie stands for, if that awaits its second step
+	dead      error            // why the cookie opens nothing, nil if it has not been found out
+	alive     bool             // the cookie is good, if not for this row, and stays
+	setCookie string           // what the answer says of the session cookie, "" for nothing
+	setDevice string           // what it says of the device cookie
+	cause     error            // why the answer is a 5xx, for the log
 }
 
 type exchangeKey struct{}
@@ -49,7 +57,7 @@ func exchangeOf(rc *fasthttp.RequestCtx) *exchange {
 func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	x := s.begin(rc)
 	defer s.finish(rc, x)
-	x.envelope = open(rc.Request.Header.RawHeaders(), s.cookie.name)
+	x.envelope = open(rc.Request.Header.RawHeaders(), cookieNames{s.cookie.name, s.device.name})
 	if !x.sound {
 		closeGently(rc)
 		s.answer(rc, x, errMalformedRequest)
@@ -60,7 +68,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 
 // begin opens the books on a request and dresses its answer.
 func (s *Server) begin(rc *fasthttp.RequestCtx) *exchange {
-	x := &exchange{id: s.requestID(rc), began: time.Now(), method: string(rc.Method())}
+	x := &exchange{id: s.requestID(rc), began: time.Now(), method: string(rc.Method()), ip: s.client(rc)}
 	rc.SetUserValue(exchangeKey{}, x)
 	if !knownMethod(x.method) {
 		x.method = "other" // as long as its sender likes, and no business of the log's
@@ -81,17 +89,19 @@ func (s *Server) dress(rc *fasthttp.RequestCtx, x *exchange) {
 	h.SetCanonical([]byte("X-Request-Id"), []byte(x.id)) // as http-api.md spells it
 }
 
-// finish turns a panic into a 500 and writes the cookie and the log line.
+// finish turns a panic into a 500 and writes the cookies and the log line.
 func (s *Server) finish(rc *fasthttp.RequestCtx, x *exchange) {
 	if p := recover(); p != nil {
 		x.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		x.setCookie = ""
+		x.setCookie, x.setDevice = "", ""
 		rc.Response.Reset()
 		s.dress(rc, x)
 		s.answer(rc, x, errPanicked)
 	}
-	if x.setCookie != "" {
-		rc.Response.Header.Set(fiber.HeaderSetCookie, x.setCookie)
+	for _, cookie := range []string{x.setCookie, x.setDevice} {
+		if cookie != "" {
+			rc.Response.Header.Set(fiber.HeaderSetCookie, cookie) // of one name; another stands beside it
+		}
 	}
 	s.log(rc, x)
 }
@@ -151,7 +161,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 		slog.Int("status", status),
 		slog.Duration("duration", time.Since(x.began)),
 		slog.Int("bytes", len(rc.Response.Body())),
-		slog.String("ip", addrText(s.client(rc))),
+		slog.String("ip", addrText(x.ip)),
 	)
 	if x.user != "" {
 		list = append(list, slog.String("userId", x.user))
@@ -162,40 +172,73 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 	s.Log.LogAttrs(ctx, level, "request", list...)
 }
 
-// withDeadline bounds how long anything behind may take.
-func (s *Server) withDeadline(c *fiber.Ctx) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.RequestTimeout)
+// withContext bounds how long anything behind may take, and tells it where the
+// request came from.
+func (s *Server) withContext(c *fiber.Ctx) error {
+	ctx := ports.WithOrigin(context.Background(), origin(c))
+	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 	defer cancel()
 	c.SetUserContext(ctx)
 	return c.Next()
 }
 
+// origin is where a request came from. The language is that of a mail, which
+// only a change can be a reason for.
+func origin(c *fiber.Ctx) ports.Origin {
+	x := exchangeOf(c.Context())
+	d := session.NewDevice(c.Get(fiber.HeaderUserAgent), x.ip)
+	o := ports.Origin{Origin: audit.Origin{IP: d.IP, UserAgent: d.UserAgent, RequestID: x.id}}
+	if !safeMethod(c.Method()) {
+		o.Language = readLanguage(c.Request().Header.PeekAll(fiber.HeaderAcceptLanguage))
+	}
+	return o
+}
+
 // refuseTwoCookies answers 400 where two cookies bear the session's name: which
 // of them is the user's own cannot be known (cookie tossing).
 func (s *Server) refuseTwoCookies(c *fiber.Ctx) error {
-	if exchangeOf(c.Context()).cookies > 1 {
+	if exchangeOf(c.Context()).session.count > 1 {
 		return errDuplicateCookie
 	}
 	return c.Next()
 }
 
 // resume gives the session that the request's cookie stands for, or nil if it
-// stands for none that is alive. A store that cannot be asked is an error and
+// stands for none that may act. A store that cannot be asked is an error and
 // never "no session".
 func (s *Server) resume(c *fiber.Ctx, x *exchange) (*session.Resumed, error) {
-	token, ok := session.ParseToken(string(x.token))
+	token, ok := session.ParseToken(string(x.session.value))
 	if !ok { // no cookie, or one that costs no query
 		return nil, nil
 	}
 	r, err := s.Sessions.Resume(c.UserContext(), token)
 	if errors.Is(err, fault.Unauthenticated) {
-		return nil, nil
+		x.dead = err
+		return nil, s.resumePending(c, x, token)
 	}
 	if err != nil {
 		return nil, err
 	}
 	x.user = r.User.ID().String()
 	return &r, nil
+}
+
+// resumePending finds out whether a session that may not act awaits its second
+// step, and its cookie must stay therefore. For a token that is not known, or
+// whose session is over, it costs no further query.
+func (s *Server) resumePending(c *fiber.Ctx, x *exchange, token session.Token) error {
+	if f, ok := errors.AsType[*fault.Error](x.dead); ok && f.Reason != "" || errors.Is(x.dead, fault.NotFound) {
+		return nil
+	}
+	r, err := s.Sessions.ResumePending(c.UserContext(), token)
+	switch {
+	case err == nil:
+		x.pending, x.alive = &r, true
+		return nil
+	case errors.Is(err, fault.Unauthenticated):
+		return nil
+	}
+	return err
 }
 
 // public makes a row that anybody may call. A dead cookie counts as none and is
@@ -207,7 +250,7 @@ func (s *Server) public(h func(*fiber.Ctx, *session.Resumed) error) fiber.Handle
 		if err != nil {
 			return err
 		}
-		if r == nil && x.cookies > 0 {
+		if r == nil && x.session.count > 0 && !x.alive {
 			x.setCookie = s.cookie.clear()
 		}
 		return h(c, r)
@@ -218,10 +261,36 @@ func (s *Server) public(h func(*fiber.Ctx, *session.Resumed) error) fiber.Handle
 func (s *Server) private(h func(*fiber.Ctx, session.Resumed) error) fiber.Handler {
 	return s.public(func(c *fiber.Ctx, r *session.Resumed) error {
 		if r == nil {
-			return access.ErrUnauthenticated
+			return s.explain(c)
 		}
 		return h(c, *r)
 	})
+}
+
+// awaiting makes the row of the second step of signing in. Whoever is through it
+// keeps their cookie: a form that was sent twice must not sign them out.
+func (s *Server) awaiting(h func(*fiber.Ctx, session.Resumed) error) fiber.Handler {
+	return s.public(func(c *fiber.Ctx, r *session.Resumed) error {
+		x := exchangeOf(c.Context())
+		if x.pending == nil {
+			x.alive = r != nil
+			return s.explain(c)
+		}
+		x.alive = false // it is in the hands of h
+		x.user = x.pending.User.ID().String()
+		return h(c, *x.pending)
+	})
+}
+
+// explain is the answer to who has no session for the row, with the reason where
+// they had one. Public rows do not ask for it: it costs a query.
+func (s *Server) explain(c *fiber.Ctx) error {
+	x := exchangeOf(c.Context())
+	token, ok := session.ParseToken(string(x.session.value))
+	if !ok || x.dead == nil || x.alive {
+		return access.ErrUnauthenticated
+	}
+	return s.Sessions.Explain(c.UserContext(), token, x.dead)
 }
 
 // actor is who asks.

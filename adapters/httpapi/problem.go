@@ -52,9 +52,11 @@ var kinds = []struct {
 	detail string
 }{
 	{fault.Unavailable, 503, "unavailable", "The service cannot answer right now. Try again shortly."},
+	{fault.TooMany, 429, "too_many_attempts", "This was tried too often. Try again later."},
 	{fault.Invalid, 422, "validation_failed", "The input cannot be accepted."},
 	{fault.Unauthenticated, 401, "unauthenticated", "Sign in to do this."},
 	{fault.Forbidden, 403, "forbidden", "You may not do this."},
+	{fault.Gone, 410, "gone", "This is no longer there."},
 	{fault.NotFound, 404, "not_found", "There is nothing here."},
 	{fault.Conflict, 409, "conflict", "This collides with what is there already."},
 	{fault.Stale, 412, "version_conflict", "This has been changed since you read it."},
@@ -68,8 +70,10 @@ var titles = map[string]string{
 	"duplicate_cookie":       "Two session cookies",
 	"email_taken":            "E-mail address taken",
 	"forbidden":              "Not allowed",
+	"gone":                   "No longer there",
 	"headers_too_large":      "Headers too large",
 	"internal":               "Internal error",
+	"invalid_code":           "Invalid code",
 	"invalid_credentials":    "Invalid credentials",
 	"invalid_cursor":         "Invalid cursor",
 	"last_admin":             "The last admin",
@@ -77,7 +81,12 @@ var titles = map[string]string{
 	"malformed_request":      "Malformed request",
 	"method_not_allowed":     "Method not allowed",
 	"not_found":              "Not found",
+	"reauth_required":        "Fresh proof needed",
 	"request_timeout":        "Request timeout",
+	"token_invalid":          "Link no longer good",
+	"too_many_attempts":      "Too many attempts",
+	"totp_already_on":        "Second factor on already",
+	"totp_not_started":       "Second factor not started",
 	"unauthenticated":        "Not signed in",
 	"unavailable":            "Temporarily unavailable",
 	"unsupported_media_type": "Unsupported media type",
@@ -91,8 +100,9 @@ type problem struct {
 	status int
 	code   string
 	detail string
+	reason string
 	fields []fault.Field
-	retry  time.Duration // for 503
+	retry  time.Duration // for 429 and 503
 }
 
 // problemOf finds out what to tell of err. An error of no known kind is a
@@ -110,7 +120,7 @@ func problemOf(err error) problem {
 		}
 		p := problem{status: k.status, code: k.code, detail: k.detail}
 		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == k.kind {
-			p.fields, p.retry = f.Fields, f.RetryAfter
+			p.reason, p.fields, p.retry = f.Reason, f.Fields, f.RetryAfter
 			p.code, p.detail = orElse(f.Code, p.code), orElse(f.Detail, p.detail)
 		}
 		return p
@@ -153,10 +163,10 @@ func (s *Server) answer(rc *fasthttp.RequestCtx, x *exchange, err error) {
 	switch {
 	case p.status == 401:
 		h.Set(fiber.HeaderWWWAuthenticate, `Cookie realm="gatehouse"`)
-		if p.code == "unauthenticated" && x.cookies > 0 { // it is good for nothing, or no longer
+		if p.code == "unauthenticated" && x.session.count > 0 && !x.alive { // it is good for nothing, or no longer
 			x.setCookie = s.cookie.clear()
 		}
-	case p.status == 503:
+	case p.status == 429 || p.status == 503:
 		h.Set(fiber.HeaderRetryAfter, strconv.FormatInt(seconds(p.retry), 10))
 	}
 	if p.status >= 500 && x.cause == nil {
@@ -193,6 +203,10 @@ func appendProblem(b []byte, p problem, requestID, instance string) []byte {
 	b = appendString(b, p.code)
 	b = append(b, `,"requestId":`...)
 	b = appendString(b, requestID)
+	if p.reason != "" {
+		b = append(b, `,"reason":`...)
+		b = appendString(b, p.reason)
+	}
 	if len(p.fields) > 0 {
 		b = append(b, `,"errors":`...)
 		b = appendList(b, p.fields, appendField)

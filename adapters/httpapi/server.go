@@ -4,8 +4,9 @@
 //
 // Read [Config] and [New] first, then routes in this file, which is the whole
 // surface. The way of a request is middleware.go; a body is read by body.go,
-// an error becomes an answer in problem.go, and accounts.go, leaving.go,
-// sessions.go, products.go and service.go hold the handlers. openapi.json is the same
+// an error becomes an answer in problem.go, and accounts.go, recovery.go,
+// email.go, factor.go, leaving.go, sessions.go, products.go and service.go hold
+// the handlers. openapi.json is the same
 // surface in words for clients; a test compares the two.
 package httpapi
 
@@ -51,6 +52,7 @@ type Config struct {
 	Accounts *accounts.Service
 	Sessions *sessions.Service
 	Products *products.Service
+	Devices  ports.Devices
 
 	Health map[string]ports.Health // by the name under which GET /readyz tells of it; may be empty
 
@@ -76,7 +78,7 @@ func (c Config) check() error {
 		}
 	}
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
-	need(c.Random != nil && c.Now != nil && c.Log != nil, "Random, Now and Log are needed")
+	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
 	need(c.BodyLimit >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
 	return errors.Join(errs...)
@@ -104,7 +106,8 @@ type Server struct {
 	route    fasthttp.RequestHandler // what Fiber does with a request
 	http     *fasthttp.Server
 	table    []route
-	cookie   cookieStyle
+	cookie   cookieStyle // of the session
+	device   cookieStyle
 	trusted  []string   // TrustedOrigins, normalised
 	headers  []headerKV // on every answer
 	document document   // openapi.json as it is served
@@ -123,7 +126,7 @@ func New(c Config) (*Server, error) {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = DefaultRequestTimeout
 	}
-	s := &Server{Config: c, cookie: newCookieStyle(c.PublicURL), headers: securityHeaders(c.PublicURL)}
+	s := &Server{Config: c, cookie: newCookieStyle(c.PublicURL), device: newDeviceStyle(c.PublicURL), headers: securityHeaders(c.PublicURL)}
 	var err error
 	if s.trusted, err = parseOrigins(c.TrustedOrigins); err != nil {
 		return nil, err
@@ -152,7 +155,7 @@ func (s *Server) build() {
 		IdleTimeout:                  idleTimeout,
 		ErrorHandler:                 s.fail,
 	})
-	s.app.Use(s.withDeadline, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
+	s.app.Use(s.withContext, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
 	s.table = s.routes()
 	for _, r := range s.table {
 		s.mount(r)
@@ -217,7 +220,13 @@ func (s *Server) routes() []route {
 	return []route{
 		row("POST", "/register", "register", s.public(s.register)),
 		row("POST", "/login", "login", s.public(s.login)),
+		row("POST", "/login/totp", "loginTotp", s.awaiting(s.loginTOTP)),
 		row("POST", "/logout", "logout", s.logout),
+		row("POST", "/password/forgot", "forgotPassword", s.public(s.forgotPassword)),
+		row("POST", "/password/reset", "resetPassword", s.public(s.resetPassword)),
+		row("POST", "/email/verification", "sendVerification", s.private(s.sendVerification)),
+		row("POST", "/email/verify", "verifyEmail", s.public(s.verifyEmail)),
+
 		row("GET", "/me", "getMe", s.private(s.getMe)),
 		row("PATCH", "/me", "updateMe", s.private(s.updateMe)),
 		row("GET", "/me/sessions", "listMySessions", s.private(s.listSessions)),
@@ -226,6 +235,11 @@ func (s *Server) routes() []route {
 		row("DELETE", "/me", "deleteMe", s.private(s.deleteMe)),
 		row("GET", "/me/export", "exportMe", s.private(s.exportMe)),
 		row("PUT", "/me/password", "changePassword", s.private(s.changePassword)),
+		row("PUT", "/me/email", "changeEmail", s.private(s.changeEmail)),
+		row("POST", "/me/reauthenticate", "reauthenticate", s.private(s.reauthenticate)),
+		row("POST", "/me/totp", "startTotp", s.private(s.startTOTP)),
+		row("POST", "/me/totp/confirm", "confirmTotp", s.private(s.confirmTOTP)),
+		row("DELETE", "/me/totp", "removeTotp", s.private(s.removeTOTP)),
 
 		row("POST", "/products", "createProduct", s.public(s.createProduct)),
 		row("GET", "/products", "listProducts", s.public(s.listProducts)),

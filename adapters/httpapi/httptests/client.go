@@ -19,6 +19,7 @@ import (
 type Client struct {
 	Email  string
 	Cookie string // the token, "" for none
+	Device string // the value of the device cookie, "" for none
 	app    *App
 	t      *testing.T
 }
@@ -62,7 +63,7 @@ func (c *Client) Again() *Client {
 
 // With gives a client with the same cookie for a goroutine or subtest.
 func (c *Client) With(t *testing.T) *Client {
-	return &Client{Email: c.Email, Cookie: c.Cookie, app: c.app, t: t}
+	return &Client{Email: c.Email, Cookie: c.Cookie, Device: c.Device, app: c.app, t: t}
 }
 
 func creds(email, pass string) map[string]any {
@@ -74,6 +75,25 @@ func (a *App) cookieName() string {
 		return "__Host-sid"
 	}
 	return "sid"
+}
+
+func (a *App) deviceName() string {
+	if a.secure {
+		return "__Secure-device"
+	}
+	return "device"
+}
+
+// cookies is the Cookie header that a browser would send.
+func (c *Client) cookies(path string) string {
+	var list []string
+	if c.Cookie != "" {
+		list = append(list, "theme=dark", c.app.cookieName()+"="+c.Cookie)
+	}
+	if c.Device != "" && (path == "/login" || strings.HasPrefix(path, "/login/")) {
+		list = append(list, c.app.deviceName()+"="+c.Device)
+	}
+	return strings.Join(list, "; ")
 }
 
 // Do sends a request and checks what is true of every answer. body is nil, a
@@ -102,8 +122,8 @@ func (c *Client) try(method, path string, body any, headers ...string) (*Answer,
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("User-Agent", "httptests")
-	if c.Cookie != "" {
-		req.Header.Set("Cookie", "theme=dark; "+c.app.cookieName()+"="+c.Cookie)
+	if cookies := c.cookies(req.URL.Path); cookies != "" {
+		req.Header.Set("Cookie", cookies)
 	}
 	setHeaders(req, headers)
 	res, err := c.app.transp.RoundTrip(req)
@@ -157,21 +177,43 @@ func (c *Client) takeCookie(a *Answer) {
 	if len(set) == 0 {
 		return
 	}
-	if len(set) > 1 {
-		c.t.Errorf("%s: %d Set-Cookie headers", a.what, len(set))
+	value, ok := strings.CutPrefix(strings.SplitN(set[0], ";", 2)[0], c.app.cookieName()+"=")
+	if !ok || len(set) > 2 {
+		c.t.Errorf("%s: Set-Cookie = %q, want that of the session first, and at most one more", a.what, set)
 	}
-	value := strings.TrimPrefix(strings.SplitN(set[0], ";", 2)[0], c.app.cookieName()+"=")
 	c.Cookie = value
 	if token, ok := session.ParseToken(value); ok {
 		c.app.keep(value, token.Key().Hex())
 	} else if value != "" {
 		c.t.Errorf("%s: Set-Cookie %q holds no token", a.what, set[0])
 	}
+	if len(set) == 2 {
+		c.takeDevice(a, set[1])
+	}
 }
+
+// takeDevice takes the cookie by which a sign-in that is complete has the device
+// known.
+func (c *Client) takeDevice(a *Answer, set string) {
+	attrs := "; Path=/login; HttpOnly; SameSite=Lax; Max-Age=34560000"
+	if c.app.secure {
+		attrs = "; Path=/login; HttpOnly; Secure; SameSite=Lax; Max-Age=34560000"
+	}
+	value, named := strings.CutPrefix(set, c.app.deviceName()+"=")
+	value, dressed := strings.CutSuffix(value, attrs)
+	if !named || !dressed || !deviceText.MatchString(value) || a.Status != 200 || !strings.Contains(a.what, "POST /login") {
+		c.t.Errorf("%s: Set-Cookie = %q, want a device cookie after a sign-in", a.what, set)
+	}
+	c.Device = value
+	c.app.keep(value)
+}
+
+var deviceText = regexp.MustCompile(`^[A-Za-z0-9_-]{40,200}$`)
 
 var (
 	sane     = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	anyTime  = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]*"`)
+	detail   = regexp.MustCompile(`"detail":\{[^}]*\}`) // texts, not times
 	fullTime = regexp.MustCompile(`^"[0-9-]{10}T[0-9:]{8}\.\d{6}Z"$`)
 )
 
@@ -202,7 +244,7 @@ func (a *Answer) checkAlways(req *http.Request) {
 	if sent := req.Header.Get("X-Request-Id"); !sane.MatchString(id) || sane.MatchString(sent) && id != sent {
 		a.t.Errorf("%s: X-Request-Id = %q", a.what, id)
 	}
-	for _, at := range anyTime.FindAll(a.Body, -1) {
+	for _, at := range anyTime.FindAll(detail.ReplaceAll(a.Body, nil), -1) {
 		if !fullTime.Match(at) { // else they would not sort as text
 			a.t.Errorf("%s: the time %s is not UTC to the microsecond", a.what, at)
 		}
@@ -222,7 +264,7 @@ func (a *Answer) checkByStatus(req *http.Request, id string) {
 		need("Www-Authenticate")
 	case 405:
 		need("Allow")
-	case 503:
+	case 429, 503:
 		need("Retry-After")
 	case 204, 304:
 		if len(a.Body) > 0 {

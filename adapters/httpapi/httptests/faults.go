@@ -7,18 +7,45 @@ import (
 	"time"
 
 	"gatehouse/domain/access"
+	"gatehouse/domain/audit"
+	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/mail"
 	"gatehouse/domain/product"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
+	"gatehouse/domain/throttle"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
 
-// Faults breaks ports on demand: "users", "sessions", "directory", "products",
-// "authorizer", "hasher".
+// Faults breaks ports on demand, and counts what is asked of them: "users",
+// "sessions", of which "past" are those that are over, "directory", "factors",
+// "products", "tickets", "outbox", "ledger", "audit", "limiter", "authorizer",
+// "hasher", "mailer".
 type Faults struct {
-	mu  sync.Mutex
-	how map[string]func(context.Context) error
+	mu    sync.Mutex
+	how   map[string]func(context.Context) error
+	calls map[string]int
+}
+
+// Calls is how often the port was asked for anything.
+func (f *Faults) Calls(port string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[port]
+}
+
+// AllCalls is how often any port was.
+func (f *Faults) AllCalls() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, calls := range f.calls {
+		n += calls
+	}
+	return n
 }
 
 // Break has every call of the port do that first; nil mends it.
@@ -34,6 +61,10 @@ func (f *Faults) Break(port string, how func(context.Context) error) {
 func (f *Faults) hit(ctx context.Context, port string) error {
 	f.mu.Lock()
 	how := f.how[port]
+	if f.calls == nil {
+		f.calls = map[string]int{}
+	}
+	f.calls[port]++
 	f.mu.Unlock()
 	if how == nil {
 		return nil
@@ -61,10 +92,33 @@ func (f *Faults) around(st Stores) Stores {
 	st.Users = brokenUsers{st.Users, f}
 	st.Sessions = brokenSessions{st.Sessions, f}
 	st.Directory = brokenDirectory{st.Directory, f}
+	st.Factors = brokenFactors{st.Factors, f}
 	st.Products = brokenProducts{st.Products, f}
+	st.Tickets = brokenTickets{st.Tickets, f}
+	st.Outbox = brokenOutbox{st.Outbox, f}
+	st.Ledger = brokenLedger{st.Ledger, f}
+	st.Audit = brokenAudit{st.Audit, f}
+	st.Limiter = brokenLimiter{st.Limiter, f}
 	st.Authorizer = brokenAuthorizer{st.Authorizer, f}
 	st.Hasher = brokenHasher{st.Hasher, f}
 	return st
+}
+
+// asked has f act, and then asks.
+func asked[T any](ctx context.Context, f *Faults, port string, ask func() (T, error)) (T, error) {
+	if err := f.hit(ctx, port); err != nil {
+		var zero T
+		return zero, err
+	}
+	return ask()
+}
+
+// told is asked for what answers nothing but an error.
+func told(ctx context.Context, f *Faults, port string, tell func() error) error {
+	if err := f.hit(ctx, port); err != nil {
+		return err
+	}
+	return tell()
 }
 
 type brokenUsers struct {
@@ -72,32 +126,24 @@ type brokenUsers struct {
 	f *Faults
 }
 
-func (b brokenUsers) Add(ctx context.Context, u user.User) error {
-	if err := b.f.hit(ctx, "users"); err != nil {
-		return err
-	}
-	return b.UserRepository.Add(ctx, u)
+func (b brokenUsers) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
+	return told(ctx, b.f, "users", func() error { return b.UserRepository.Add(ctx, u, with...) })
+}
+
+func (b brokenUsers) Find(ctx context.Context, id user.ID) (user.User, error) {
+	return asked(ctx, b.f, "users", func() (user.User, error) { return b.UserRepository.Find(ctx, id) })
 }
 
 func (b brokenUsers) FindByEmail(ctx context.Context, e user.Email) (user.User, error) {
-	if err := b.f.hit(ctx, "users"); err != nil {
-		return user.User{}, err
-	}
-	return b.UserRepository.FindByEmail(ctx, e)
+	return asked(ctx, b.f, "users", func() (user.User, error) { return b.UserRepository.FindByEmail(ctx, e) })
 }
 
-func (b brokenUsers) Update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, error) {
-	if err := b.f.hit(ctx, "users"); err != nil {
-		return user.User{}, err
-	}
-	return b.UserRepository.Update(ctx, id, change)
+func (b brokenUsers) Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*ports.Along) (user.User, error) {
+	return asked(ctx, b.f, "users", func() (user.User, error) { return b.UserRepository.Update(ctx, id, change, with...) })
 }
 
-func (b brokenUsers) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
-	if err := b.f.hit(ctx, "users"); err != nil {
-		return err
-	}
-	return b.UserRepository.Delete(ctx, id, check)
+func (b brokenUsers) Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*ports.Along) error {
+	return told(ctx, b.f, "users", func() error { return b.UserRepository.Delete(ctx, id, check, with...) })
 }
 
 type brokenSessions struct {
@@ -106,35 +152,29 @@ type brokenSessions struct {
 }
 
 func (b brokenSessions) Add(ctx context.Context, s session.Session) error {
-	if err := b.f.hit(ctx, "sessions"); err != nil {
-		return err
-	}
-	return b.SessionRepository.Add(ctx, s)
+	return told(ctx, b.f, "sessions", func() error { return b.SessionRepository.Add(ctx, s) })
 }
 
 func (b brokenSessions) Resume(ctx context.Context, k session.Key) (session.Resumed, error) {
-	if err := b.f.hit(ctx, "sessions"); err != nil {
-		return session.Resumed{}, err
-	}
-	r, err := b.SessionRepository.Resume(ctx, k)
-	if e := b.f.hit(ctx, "resumed"); e != nil { // between being read and being written
-		return session.Resumed{}, e
-	}
-	return r, err
+	return asked(ctx, b.f, "sessions", func() (session.Resumed, error) {
+		r, err := b.SessionRepository.Resume(ctx, k)
+		if e := b.f.hit(ctx, "resumed"); e != nil { // between being read and being written
+			return session.Resumed{}, e
+		}
+		return r, err
+	})
 }
 
-func (b brokenSessions) Replace(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-	if err := b.f.hit(ctx, "sessions"); err != nil {
-		return err
-	}
-	return b.SessionRepository.Replace(ctx, k, next, now)
+func (b brokenSessions) Replace(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+	return told(ctx, b.f, "sessions", func() error { return b.SessionRepository.Replace(ctx, k, next, why, now) })
 }
 
-func (b brokenSessions) End(ctx context.Context, k session.Key) error {
-	if err := b.f.hit(ctx, "sessions"); err != nil {
-		return err
-	}
-	return b.SessionRepository.End(ctx, k)
+func (b brokenSessions) End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+	return asked(ctx, b.f, "sessions", func() (session.Session, error) { return b.SessionRepository.End(ctx, k, e) })
+}
+
+func (b brokenSessions) Past(ctx context.Context, k session.Key) (session.Past, error) {
+	return asked(ctx, b.f, "past", func() (session.Past, error) { return b.SessionRepository.Past(ctx, k) })
 }
 
 type brokenDirectory struct {
@@ -143,24 +183,40 @@ type brokenDirectory struct {
 }
 
 func (b brokenDirectory) List(ctx context.Context, id user.ID) ([]session.Session, error) {
-	if err := b.f.hit(ctx, "directory"); err != nil {
-		return nil, err
-	}
-	return b.SessionDirectory.List(ctx, id)
+	return asked(ctx, b.f, "directory", func() ([]session.Session, error) { return b.SessionDirectory.List(ctx, id) })
 }
 
-func (b brokenDirectory) EndOne(ctx context.Context, id user.ID, s session.ID) error {
-	if err := b.f.hit(ctx, "directory"); err != nil {
-		return err
-	}
-	return b.SessionDirectory.EndOne(ctx, id, s)
+func (b brokenDirectory) EndOne(ctx context.Context, id user.ID, s session.ID, e session.Ending) (session.Session, error) {
+	return asked(ctx, b.f, "directory", func() (session.Session, error) { return b.SessionDirectory.EndOne(ctx, id, s, e) })
 }
 
-func (b brokenDirectory) EndOthers(ctx context.Context, id user.ID, keep session.Key) (int, error) {
-	if err := b.f.hit(ctx, "directory"); err != nil {
-		return 0, err
-	}
-	return b.SessionDirectory.EndOthers(ctx, id, keep)
+func (b brokenDirectory) EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+	return asked(ctx, b.f, "directory", func() ([]session.Session, error) { return b.SessionDirectory.EndOthers(ctx, id, keep, e) })
+}
+
+func (b brokenDirectory) Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+	return asked(ctx, b.f, "directory", func() ([]session.Session, error) { return b.SessionDirectory.Trim(ctx, id, keep, e) })
+}
+
+func (b brokenDirectory) Known(ctx context.Context, id user.ID) (bool, error) {
+	return asked(ctx, b.f, "directory", func() (bool, error) { return b.SessionDirectory.Known(ctx, id) })
+}
+
+func (b brokenDirectory) PastOf(ctx context.Context, id user.ID) ([]session.Past, error) {
+	return asked(ctx, b.f, "directory", func() ([]session.Past, error) { return b.SessionDirectory.PastOf(ctx, id) })
+}
+
+type brokenFactors struct {
+	ports.FactorRepository
+	f *Faults
+}
+
+func (b brokenFactors) Find(ctx context.Context, id user.ID) (factor.Factor, error) {
+	return asked(ctx, b.f, "factors", func() (factor.Factor, error) { return b.FactorRepository.Find(ctx, id) })
+}
+
+func (b brokenFactors) Update(ctx context.Context, id user.ID, change func(*factor.Factor) error, with ...*ports.Along) (factor.Factor, error) {
+	return asked(ctx, b.f, "factors", func() (factor.Factor, error) { return b.FactorRepository.Update(ctx, id, change, with...) })
 }
 
 type brokenProducts struct {
@@ -169,38 +225,92 @@ type brokenProducts struct {
 }
 
 func (b brokenProducts) Add(ctx context.Context, p product.Product) error {
-	if err := b.f.hit(ctx, "products"); err != nil {
-		return err
-	}
-	return b.ProductRepository.Add(ctx, p)
+	return told(ctx, b.f, "products", func() error { return b.ProductRepository.Add(ctx, p) })
 }
 
 func (b brokenProducts) Find(ctx context.Context, id product.ID) (product.Product, error) {
-	if err := b.f.hit(ctx, "products"); err != nil {
-		return product.Product{}, err
-	}
-	return b.ProductRepository.Find(ctx, id)
+	return asked(ctx, b.f, "products", func() (product.Product, error) { return b.ProductRepository.Find(ctx, id) })
 }
 
 func (b brokenProducts) List(ctx context.Context, q ports.ProductQuery) ([]product.Product, error) {
-	if err := b.f.hit(ctx, "products"); err != nil {
-		return nil, err
-	}
-	return b.ProductRepository.List(ctx, q)
+	return asked(ctx, b.f, "products", func() ([]product.Product, error) { return b.ProductRepository.List(ctx, q) })
 }
 
 func (b brokenProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
-	if err := b.f.hit(ctx, "products"); err != nil {
-		return product.Product{}, err
-	}
-	return b.ProductRepository.Update(ctx, id, change)
+	return asked(ctx, b.f, "products", func() (product.Product, error) { return b.ProductRepository.Update(ctx, id, change) })
 }
 
 func (b brokenProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
-	if err := b.f.hit(ctx, "products"); err != nil {
-		return err
-	}
-	return b.ProductRepository.Delete(ctx, id, check)
+	return told(ctx, b.f, "products", func() error { return b.ProductRepository.Delete(ctx, id, check) })
+}
+
+type brokenTickets struct {
+	ports.TicketRepository
+	f *Faults
+}
+
+func (b brokenTickets) Issue(ctx context.Context, t ticket.Ticket) error {
+	return told(ctx, b.f, "tickets", func() error { return b.TicketRepository.Issue(ctx, t) })
+}
+
+func (b brokenTickets) Find(ctx context.Context, k secret.Key, now time.Time) (ticket.Ticket, error) {
+	return asked(ctx, b.f, "tickets", func() (ticket.Ticket, error) { return b.TicketRepository.Find(ctx, k, now) })
+}
+
+type brokenOutbox struct {
+	ports.Outbox
+	f *Faults
+}
+
+func (b brokenOutbox) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]mail.Letter, error) {
+	return asked(ctx, b.f, "outbox", func() ([]mail.Letter, error) { return b.Outbox.Claim(ctx, now, lease, limit) })
+}
+
+func (b brokenOutbox) Done(ctx context.Context, id uuid.UUID) error {
+	return told(ctx, b.f, "outbox", func() error { return b.Outbox.Done(ctx, id) })
+}
+
+func (b brokenOutbox) Postpone(ctx context.Context, id uuid.UUID, until time.Time, why string) error {
+	return told(ctx, b.f, "outbox", func() error { return b.Outbox.Postpone(ctx, id, until, why) })
+}
+
+func (b brokenOutbox) LettersTo(ctx context.Context, id user.ID) ([]mail.Letter, error) {
+	return asked(ctx, b.f, "outbox", func() ([]mail.Letter, error) { return b.Outbox.LettersTo(ctx, id) })
+}
+
+type brokenLedger struct {
+	ports.Ledger
+	f *Faults
+}
+
+func (b brokenLedger) Record(ctx context.Context, a ports.Along) error {
+	return told(ctx, b.f, "ledger", func() error { return b.Ledger.Record(ctx, a) })
+}
+
+type brokenAudit struct {
+	ports.AuditLog
+	f *Faults
+}
+
+func (b brokenAudit) RowsOf(ctx context.Context, id user.ID, limit int) ([]audit.Row, error) {
+	return asked(ctx, b.f, "audit", func() ([]audit.Row, error) { return b.AuditLog.RowsOf(ctx, id, limit) })
+}
+
+type brokenLimiter struct {
+	ports.Limiter
+	f *Faults
+}
+
+func (b brokenLimiter) Take(ctx context.Context, key string, r throttle.Rule, now time.Time) (throttle.Verdict, error) {
+	return asked(ctx, b.f, "limiter", func() (throttle.Verdict, error) { return b.Limiter.Take(ctx, key, r, now) })
+}
+
+func (b brokenLimiter) Return(ctx context.Context, key string, r throttle.Rule) error {
+	return told(ctx, b.f, "limiter", func() error { return b.Limiter.Return(ctx, key, r) })
+}
+
+func (b brokenLimiter) Forget(ctx context.Context, keys ...string) error {
+	return told(ctx, b.f, "limiter", func() error { return b.Limiter.Forget(ctx, keys...) })
 }
 
 type brokenAuthorizer struct {
@@ -209,10 +319,7 @@ type brokenAuthorizer struct {
 }
 
 func (b brokenAuthorizer) Rights(ctx context.Context, a access.Actor) (access.Rights, error) {
-	if err := b.f.hit(ctx, "authorizer"); err != nil {
-		return nil, err
-	}
-	return b.Authorizer.Rights(ctx, a)
+	return asked(ctx, b.f, "authorizer", func() (access.Rights, error) { return b.Authorizer.Rights(ctx, a) })
 }
 
 type brokenHasher struct {
@@ -221,15 +328,18 @@ type brokenHasher struct {
 }
 
 func (b brokenHasher) Hash(ctx context.Context, p user.Password) (user.PasswordHash, error) {
-	if err := b.f.hit(ctx, "hasher"); err != nil {
-		return user.PasswordHash{}, err
-	}
-	return b.PasswordHasher.Hash(ctx, p)
+	return asked(ctx, b.f, "hasher", func() (user.PasswordHash, error) { return b.PasswordHasher.Hash(ctx, p) })
 }
 
 func (b brokenHasher) Verify(ctx context.Context, p user.Password, h user.PasswordHash) (bool, error) {
-	if err := b.f.hit(ctx, "hasher"); err != nil {
-		return false, err
-	}
-	return b.PasswordHasher.Verify(ctx, p, h)
+	return asked(ctx, b.f, "hasher", func() (bool, error) { return b.PasswordHasher.Verify(ctx, p, h) })
+}
+
+type brokenMailer struct {
+	ports.Mailer
+	f *Faults
+}
+
+func (b brokenMailer) Send(ctx context.Context, m mail.Message) error {
+	return told(ctx, b.f, "mailer", func() error { return b.Mailer.Send(ctx, m) })
 }

@@ -16,15 +16,21 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/adapters/httpapi"
+	"gatehouse/adapters/memory"
 	"gatehouse/application/accounts"
+	"gatehouse/application/administration"
+	"gatehouse/application/guard"
+	"gatehouse/application/mailing"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
@@ -32,14 +38,23 @@ import (
 )
 
 // Stores are the adapters under an application: empty, but for the default
-// policy.
+// policy. Those that keep something share one database.
 type Stores struct {
 	Users      ports.UserRepository
 	Sessions   ports.SessionRepository
 	Directory  ports.SessionDirectory
+	Factors    ports.FactorRepository
 	Products   ports.ProductRepository
+	Tickets    ports.TicketRepository
+	Outbox     ports.Outbox
+	Ledger     ports.Ledger
+	Audit      ports.AuditLog
+	Limiter    ports.Limiter
 	Authorizer ports.Authorizer
-	Hasher     ports.PasswordHasher
+	Hasher     ports.PasswordHasher // one that costs nothing
+	Codes      ports.OneTimePasswords
+	Sealer     ports.Sealer
+	Devices    ports.Devices
 	Random     ports.Random
 }
 
@@ -55,17 +70,22 @@ type Options struct {
 	RequestTimeout time.Duration
 	Health         map[string]ports.Health
 	Rules          []product.Rule
+	Limits         func(*guard.Rules) // changes guard.DefaultRules
+	Verified       bool               // who registers has to answer a mail first
 }
 
 // App is a running server.
 type App struct {
-	Server *httpapi.Server
-	Addr   string  // host:port
-	Faults *Faults // what to break
-	Clock  *Clock
+	Server  *httpapi.Server
+	Addr    string  // host:port
+	Faults  *Faults // what to break
+	Clock   *Clock
+	Mailbox *memory.Mailbox // of everybody; filled by Deliver alone
 
 	t        *testing.T
-	users    ports.UserRepository
+	stores   Stores // without faults
+	mailing  *mailing.Service
+	operator *administration.Operator
 	transp   *http.Transport
 	contract *contract
 	log      *buffer
@@ -83,7 +103,8 @@ func NewApp(t *testing.T, st Stores, o Options) *App {
 	t.Helper()
 	a := &App{
 		Faults: &Faults{}, Clock: &Clock{now: time.Now().UTC().Truncate(time.Microsecond)}, t: t,
-		users: st.Users, transp: &http.Transport{MaxIdleConnsPerHost: 100}, log: &buffer{}, secrets: []string{password},
+		Mailbox: memory.NewMailbox(), stores: st,
+		transp: &http.Transport{MaxIdleConnsPerHost: 100}, log: &buffer{}, secrets: []string{password},
 	}
 	public := o.PublicURL
 	if public == "" {
@@ -94,30 +115,51 @@ func NewApp(t *testing.T, st Stores, o Options) *App {
 		t.Fatal(err)
 	}
 	a.secure = u.Scheme == "https"
-	st = a.Faults.around(st)
-	ss := sessions.New(sessions.Config{
-		Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Hasher: st.Hasher,
-		Random: st.Random, Now: a.Clock.Now, Lifetime: session.DefaultLifetime,
-	})
-	a.Server, err = httpapi.New(httpapi.Config{
-		Accounts: accounts.New(accounts.Config{
-			Users: st.Users, Directory: st.Directory, Products: st.Products, Sessions: ss, Hasher: st.Hasher, Random: st.Random, Now: a.Clock.Now,
-		}),
-		Sessions: ss,
-		Products: products.New(products.Config{
-			Products: st.Products, Authorizer: st.Authorizer, Random: st.Random, Now: a.Clock.Now, Rules: o.Rules,
-		}),
-		Health: o.Health, PublicURL: u, TrustedOrigins: o.TrustedOrigins, TrustedProxies: o.TrustedProxies,
-		BodyLimit: o.BodyLimit, RequestTimeout: o.RequestTimeout, Random: st.Random, Now: a.Clock.Now,
-		Log:     slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Version: "1.2.3",
-	})
-	if err != nil {
+	c := a.services(a.Faults.around(st), o)
+	c.Health, c.PublicURL, c.TrustedOrigins, c.TrustedProxies = o.Health, u, o.TrustedOrigins, o.TrustedProxies
+	c.BodyLimit, c.RequestTimeout, c.Version = o.BodyLimit, o.RequestTimeout, "1.2.3"
+	c.Log = slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if a.Server, err = httpapi.New(c); err != nil {
 		t.Fatal(err)
 	}
 	a.listen()
 	a.contract = contractOf(t, a)
 	return a
+}
+
+// What the links in mails begin with. It is not the address of the server, so
+// that a link which follows the request would show.
+const linkURL = "https://shop.example.com/app"
+
+// maxSessions is how many sessions a user may have here, as by default.
+const maxSessions = 20
+
+// services puts the application together, as bootstrap does.
+func (a *App) services(st Stores, o Options) httpapi.Config {
+	now, rules := a.Clock.Now, guard.DefaultRules()
+	if o.Limits != nil {
+		o.Limits(&rules)
+	}
+	g := guard.New(guard.Config{Shared: st.Limiter, Own: memory.NewLimiter(1000), Rules: rules, Now: now})
+	ss := sessions.New(sessions.Config{
+		Users: st.Users, Sessions: st.Sessions, Directory: st.Directory, Factors: st.Factors, Ledger: st.Ledger, Hasher: st.Hasher,
+		Codes: st.Codes, Sealer: st.Sealer, Devices: st.Devices, Random: st.Random, Now: now, Guard: g,
+		Lifetime: session.DefaultLifetime, Max: maxSessions, Verified: o.Verified,
+	})
+	as := accounts.New(accounts.Config{
+		Users: st.Users, Directory: st.Directory, Products: st.Products, Tickets: st.Tickets, Factors: st.Factors, Ledger: st.Ledger,
+		Log: st.Audit, Outbox: st.Outbox, Sessions: ss, Guard: g, Hasher: st.Hasher, Codes: st.Codes, Sealer: st.Sealer,
+		Random: st.Random, Now: now, Verified: o.Verified,
+	})
+	ps := products.New(products.Config{
+		Products: st.Products, Authorizer: st.Authorizer, Ledger: st.Ledger, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
+	})
+	a.mailing = mailing.New(mailing.Config{
+		Outbox: st.Outbox, Tickets: st.Tickets, Users: st.Users, Mailer: brokenMailer{a.Mailbox, a.Faults}, Random: st.Random, Now: now,
+		Site: "shop.example.com", Link: linkURL,
+	})
+	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
+	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
 func (a *App) listen() {
@@ -140,6 +182,7 @@ func (a *App) listen() {
 			a.t.Errorf("Serve = %v", err)
 		}
 		a.searchLog()
+		a.searchAudit()
 	})
 }
 
@@ -156,6 +199,52 @@ func (a *App) searchLog() {
 	if strings.Contains(text, "argon2") || strings.Contains(text, "sid=") {
 		a.t.Error("the log holds a hash or a cookie header")
 	}
+	if found := address.FindString(text); found != "" {
+		a.t.Errorf("the log holds an e-mail address: %q", found)
+	}
+}
+
+// address finds those that the tests use.
+var address = regexp.MustCompile(`[^" ]+@[a-z0-9.-]+\.(com|example)`)
+
+// searchAudit fails the test if the chains of the audit log do not hold, or if a
+// secret that was used, or an e-mail address, stands there.
+func (a *App) searchAudit() {
+	if _, err := a.operator.VerifyAudit(context.Background()); err != nil {
+		a.t.Errorf("VerifyAudit = %v", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.AuditRows() {
+		text := fmt.Sprint(r.Event, r.Outcome, r.Subject, r.Origin.UserAgent, r.Origin.RequestID, r.DetailText())
+		if strings.Contains(text, "@") {
+			a.t.Errorf("the audit log holds an e-mail address: %s", text)
+		}
+		for _, s := range a.secrets {
+			if s != "" && strings.Contains(text, s) {
+				a.t.Errorf("the audit log holds a secret: %s", text)
+			}
+		}
+	}
+}
+
+// AuditRows are all rows of the audit log, the oldest first.
+func (a *App) AuditRows() []audit.Row {
+	a.t.Helper()
+	ctx := context.Background()
+	heads, err := a.stores.Audit.Heads(ctx)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var all []audit.Row
+	for _, h := range heads {
+		rows, err := a.stores.Audit.Rows(ctx, h.Day, 0, 100_000)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		all = append(all, rows...)
+	}
+	return all
 }
 
 // keep remembers a secret for searchLog.
@@ -184,10 +273,19 @@ func (a *App) SetRoles(email string, names ...string) {
 	})
 }
 
-// Disable keeps a user from signing in.
+// Disable keeps a user from signing in, by a change of the account alone, as
+// another node sees it before the sessions are deleted.
 func (a *App) Disable(email string) {
 	a.t.Helper()
 	a.change(email, func(u *user.User) error { u.Disable(a.Clock.Now()); return nil })
+}
+
+// DisableAsOperator does what "gatehouse user disable" does.
+func (a *App) DisableAsOperator(email string) {
+	a.t.Helper()
+	if _, err := a.operator.SetStatus(context.Background(), email, user.Disabled); err != nil {
+		a.t.Fatal(err)
+	}
 }
 
 func (a *App) change(email string, change func(*user.User) error) {
@@ -197,9 +295,9 @@ func (a *App) change(email string, change func(*user.User) error) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	u, err := a.users.FindByEmail(ctx, e)
+	u, err := a.stores.Users.FindByEmail(ctx, e)
 	if err == nil {
-		_, err = a.users.Update(ctx, u.ID(), change)
+		_, err = a.stores.Users.Update(ctx, u.ID(), change)
 	}
 	if err != nil {
 		a.t.Fatalf("changing %s: %v", email, err)
