@@ -73,7 +73,8 @@ type Outbox interface {
 	// Done deletes the letter, which was sent. It is no error if it is not there.
 	Done(ctx context.Context, id uuid.UUID) error
 	// Postpone makes the letter due at a time, and keeps why it could not be
-	// sent. It is no error if it is not there.
+	// sent, as far as that is text: a mail server answers in any bytes. It is no
+	// error if it is not there.
 	Postpone(ctx context.Context, id uuid.UUID, until time.Time, why string) error
 	// Waiting returns how many letters there are, and since when the oldest has
 	// been waiting; the zero time for none.

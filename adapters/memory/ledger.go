@@ -50,9 +50,7 @@ func (db *DB) keep(owner user.ID, a ports.Along) {
 		db.post(l)
 	}
 	for _, e := range a.Audit {
-		e.Detail = maps.Clone(e.Detail)
-		head := db.heads[e.Day()]
-		row, head := head.Append(e)
+		row, head := db.heads[e.Day()].Append(e)
 		db.log[head.Day] = append(db.log[head.Day], row)
 		db.heads[head.Day] = head
 	}

@@ -29,6 +29,31 @@ func sessionStores(*testing.T) portstest.SessionStores {
 func TestSessions(t *testing.T)         { portstest.Sessions(t, sessionStores) }
 func TestSessionDirectory(t *testing.T) { portstest.SessionDirectory(t, sessionStores) }
 
+func recordStores(*testing.T) portstest.RecordStores {
+	db := memory.New()
+	return portstest.RecordStores{
+		Users: db.Users(), Factors: db.Factors(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Outbox: db.Outbox(),
+	}
+}
+
+func TestAlong(t *testing.T)   { portstest.Along(t, recordStores) }
+func TestFactors(t *testing.T) { portstest.Factors(t, recordStores) }
+func TestLedger(t *testing.T)  { portstest.Ledger(t, recordStores) }
+func TestTickets(t *testing.T) { portstest.Tickets(t, recordStores) }
+func TestOutbox(t *testing.T)  { portstest.Outbox(t, recordStores) }
+
+func TestLimiter(t *testing.T) {
+	portstest.Limiter(t, func(*testing.T) ports.Limiter { return memory.New().Limiter() })
+}
+
+func TestBoundedLimiter(t *testing.T) {
+	portstest.Limiter(t, func(*testing.T) ports.Limiter { return memory.NewLimiter(100) })
+}
+
+func TestKeyKeeper(t *testing.T) {
+	portstest.KeyKeeper(t, func(*testing.T) ports.KeyKeeper { return memory.New().Keys() })
+}
+
 func TestProducts(t *testing.T) {
 	portstest.Products(t, func(*testing.T) portstest.ProductStores {
 		db := memory.New()

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"gatehouse/domain/user"
@@ -149,14 +150,33 @@ type Head struct {
 	Hash Hash
 }
 
-// Append gives e its place behind the head of its day, and the head that is
-// then. The head of a day without rows has Seq zero and the zero Hash.
+// Append gives e, as stores can keep it, its place behind the head of its day,
+// and the head that is then. The head of a day without rows has Seq zero and the zero Hash.
 func (h Head) Append(e Entry) (Row, Head) {
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	e.Origin.IP = e.Origin.IP.Unmap().WithZone("")
+	e.Origin.UserAgent, e.Origin.RequestID = text(e.Origin.UserAgent), text(e.Origin.RequestID)
+	e.Detail = texts(e.Detail)
 	r := Row{Entry: e, Seq: h.Seq + 1}
 	r.Hash = r.sum(h.Hash)
 	return r, Head{Day: e.Day(), Seq: r.Seq, Hash: r.Hash}
+}
+
+// text is s as every store can keep it: what a client sends in a header may be
+// any bytes, and must not keep an act from being written down.
+func text(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\ufffd")
+}
+
+func texts(detail map[string]string) map[string]string {
+	if len(detail) == 0 {
+		return nil
+	}
+	own := make(map[string]string, len(detail))
+	for name, value := range detail {
+		own[text(name)] = text(value)
+	}
+	return own
 }
 
 // sum hashes every field with its length in front, so that no two rows have the
@@ -175,11 +195,11 @@ func (r Row) sum(before Hash) Hash {
 	put(binary.BigEndian.AppendUint64(nil, uint64(r.Seq)))
 	put(r.ID[:])
 	put(binary.BigEndian.AppendUint64(nil, uint64(r.At.UnixMicro())))
-	for _, text := range []string{
+	for _, field := range []string{
 		string(r.Event), string(r.Outcome), r.Actor.String(), r.Subject.Type, r.Subject.ID,
 		ip, r.Origin.UserAgent, r.Origin.RequestID, r.DetailText(),
 	} {
-		put([]byte(text))
+		put([]byte(field))
 	}
 	return sha256.Sum256(b.Bytes())
 }

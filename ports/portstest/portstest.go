@@ -35,6 +35,17 @@ type ProductStores struct {
 	Products ports.ProductRepository
 }
 
+// RecordStores are the stores of what is kept of users and beside their changes,
+// all of them over one empty database.
+type RecordStores struct {
+	Users   ports.UserRepository
+	Factors ports.FactorRepository
+	Ledger  ports.Ledger
+	Log     ports.AuditLog
+	Tickets ports.TicketRepository
+	Outbox  ports.Outbox
+}
+
 // Users holds a ports.UserRepository to its promises.
 func Users(t *testing.T, open func(t *testing.T) ports.UserRepository) { run(t, userChecks, open) }
 
@@ -45,6 +56,29 @@ func Sessions(t *testing.T, open func(t *testing.T) SessionStores) { run(t, sess
 func SessionDirectory(t *testing.T, open func(t *testing.T) SessionStores) {
 	run(t, directoryChecks, open)
 }
+
+// Along holds the ports that take a ports.Along to keeping it together with the
+// change, or nothing of either.
+func Along(t *testing.T, open func(t *testing.T) RecordStores) { run(t, alongChecks, open) }
+
+// Factors holds a ports.FactorRepository to its promises.
+func Factors(t *testing.T, open func(t *testing.T) RecordStores) { run(t, factorChecks, open) }
+
+// Ledger holds a ports.Ledger and a ports.AuditLog to their promises.
+func Ledger(t *testing.T, open func(t *testing.T) RecordStores) { run(t, ledgerChecks, open) }
+
+// Tickets holds a ports.TicketRepository to its promises, and what redeems
+// tickets to those of ports.Along.
+func Tickets(t *testing.T, open func(t *testing.T) RecordStores) { run(t, ticketChecks, open) }
+
+// Outbox holds a ports.Outbox to its promises.
+func Outbox(t *testing.T, open func(t *testing.T) RecordStores) { run(t, outboxChecks, open) }
+
+// Limiter holds a ports.Limiter to its promises.
+func Limiter(t *testing.T, open func(t *testing.T) ports.Limiter) { run(t, limiterChecks, open) }
+
+// KeyKeeper holds a ports.KeyKeeper to its promises.
+func KeyKeeper(t *testing.T, open func(t *testing.T) ports.KeyKeeper) { run(t, keyChecks, open) }
 
 // Products holds a ports.ProductRepository to its promises.
 func Products(t *testing.T, open func(t *testing.T) ProductStores) { run(t, productChecks, open) }
