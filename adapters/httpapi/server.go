@@ -224,8 +224,10 @@ func (s *Server) routes() []route {
 		row("POST", "/logout", "logout", s.logout),
 		row("POST", "/password/forgot", "forgotPassword", s.public(s.forgotPassword)),
 		row("POST", "/password/reset", "resetPassword", s.public(s.resetPassword)),
+		row("GET", "/password/reset", "getResetPage", s.getLinkPage),
 		row("POST", "/email/verification", "sendVerification", s.private(s.sendVerification)),
 		row("POST", "/email/verify", "verifyEmail", s.public(s.verifyEmail)),
+		row("GET", "/email/verify", "getVerifyPage", s.getLinkPage),
 
 		row("GET", "/me", "getMe", s.private(s.getMe)),
 		row("PATCH", "/me", "updateMe", s.private(s.updateMe)),

@@ -74,6 +74,14 @@ func testService(t *testing.T, open Open) {
 	c.Do("GET", "/openapi.json", nil, "If-None-Match", doc.Header.Get("Etag")).Want(304, "")
 	page := c.Do("GET", "/docs", nil).Want(200, "")
 	c.Do("GET", "/docs", nil, "If-None-Match", page.Header.Get("Etag")).Want(304, "")
+	for _, path := range []string{"/password/reset", "/email/verify"} {
+		page := c.Do("GET", path, nil).Want(200, "")
+		c.Do("GET", path, nil, "If-None-Match", page.Header.Get("Etag")).Want(304, "")
+		csp := page.Header.Get("Content-Security-Policy")
+		if strings.Contains(csp, "unsafe") || strings.Contains(csp, "'self' 'sha256-") || !strings.Contains(csp, "script-src 'sha256-") || !strings.Contains(csp, "style-src 'sha256-") {
+			t.Errorf("%s lets run more than its own script: %s", path, csp)
+		}
+	}
 	asset := c.Do("GET", "/docs/swagger-ui.css", nil, "Accept-Encoding", "gzip").Want(200, "")
 	c.Do("GET", "/docs/swagger-ui.css", nil, "Accept-Encoding", "gzip", "If-None-Match", asset.Header.Get("Etag")).Want(304, "")
 	c.Do("GET", "/docs/nothing.css", nil).Want(404, "not_found")
