@@ -223,14 +223,16 @@ func (a *Answer) checkAlways(req *http.Request) {
 	h := a.Header
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
-		"Cross-Origin-Resource-Policy": "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 	} {
 		if got := h.Get(name); got != want {
 			a.t.Errorf("%s: %s = %q, want %q", a.what, name, got, want)
 		}
 	}
-	if !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
-		a.t.Errorf("%s: Content-Security-Policy = %q", a.what, h.Get("Content-Security-Policy"))
+	for _, directive := range []string{"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} {
+		if !strings.Contains(h.Get("Content-Security-Policy"), directive) {
+			a.t.Errorf("%s: Content-Security-Policy = %q, want %s in it", a.what, h.Get("Content-Security-Policy"), directive)
+		}
 	}
 	path := req.URL.Path
 	shared := path == "/openapi.json" || strings.HasPrefix(path, "/docs")

@@ -224,8 +224,8 @@ func testHTTPS(t *testing.T, open Open) {
 	if set, want := a.Header.Get("Set-Cookie"), "__Host-sid="+mina.Cookie+"; Path=/; HttpOnly; Secure; SameSite=Lax"; set != want {
 		t.Errorf("Set-Cookie = %q, want %q", set, want)
 	}
-	if a.Header.Get("Strict-Transport-Security") == "" {
-		t.Error("no HSTS under https")
+	if got := a.Header.Get("Strict-Transport-Security"); got != "max-age=63072000; includeSubDomains" {
+		t.Errorf("Strict-Transport-Security = %q, want two years", got)
 	}
 	mina.Do("GET", "/me", nil).Want(200, "")
 	mina.Do("GET", "/me", nil, "Cookie", "sid="+mina.Cookie).Want(401, "unauthenticated")
