@@ -57,6 +57,7 @@ var rooms = []room{
 	{folder: "adapters/aead", ours: []string{"ports"}, others: []string{"golang.org/x/crypto/chacha20poly1305"}},
 	{folder: "adapters/totp", ours: []string{"ports"}, others: []string{"github.com/pquerna/otp/..."}},
 	{folder: "adapters/useragent", ours: []string{"ports"}, others: []string{"github.com/medama-io/go-useragent/..."}},
+	{folder: "adapters/gomail", ours: []string{"domain/...", "ports"}, others: []string{"github.com/wneessen/go-mail/..."}},
 	{folder: "adapters/memory", ours: []string{"domain/...", "ports"}},
 	{folder: "adapters/system", ours: []string{"domain/...", "ports"}},
 	{folder: "migrations", others: []string{"github.com/pressly/goose/v3/..."}},

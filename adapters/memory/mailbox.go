@@ -28,6 +28,10 @@ func (b *Mailbox) Send(ctx context.Context, m mail.Message) error {
 	if err := alive(ctx); err != nil {
 		return err
 	}
+	m, err := m.Checked()
+	if err != nil {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if at, again := b.byID[m.ID]; again {

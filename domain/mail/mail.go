@@ -7,7 +7,9 @@
 package mail
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
@@ -95,4 +97,22 @@ type Message struct {
 	Text    string
 	HTML    string
 	At      time.Time
+}
+
+// Checked gives m as it may be sent, its subject in one line, or fault.Invalid if
+// it is to no address. A mailer sends nothing else: a line break in the head of
+// a mail would let whoever wrote it send mails of their own in our name.
+func (m Message) Checked() (Message, error) {
+	to, err := user.NewEmail(m.To)
+	if err != nil {
+		return Message{}, err
+	}
+	m.To = to.String()
+	m.Subject = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(m.Subject, "\uFFFD")))
+	return m, nil
 }
