@@ -27,17 +27,17 @@ type Rule struct {
 // Off reports whether the rule bounds nothing.
 func (r Rule) Off() bool { return r.Limit <= 0 }
 
-// maxDoublings bounds how often a pause is doubled, so that stores which count
+// MaxDoublings bounds how often a pause is doubled, so that stores which count
 // by shifting bits agree: with a first pause of an hour it is far from an
 // overflow of microseconds.
-const maxDoublings = 20
+const MaxDoublings = 20
 
 // PauseAfter is how long to wait after so many tries in a row.
 func (r Rule) PauseAfter(tries int) time.Duration {
 	if r.Off() || tries < r.Limit {
 		return 0
 	}
-	return min(r.Pause<<min(tries-r.Limit, maxDoublings), r.MaxPause)
+	return min(r.Pause<<min(tries-r.Limit, MaxDoublings), r.MaxPause)
 }
 
 // Counter is what is kept under one key. The zero value is that of a key under
