@@ -20,7 +20,17 @@ import (
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // steps are the names of all steps, the same over both databases.
-var steps = []string{"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql"}
+var steps = []string{
+	"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql", "0005_past_sessions.sql",
+	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql",
+}
+
+// tables are the tables that are the same over both databases; only the
+// sessions are kept in different shapes.
+var tables = []string{
+	"users", "products", "policies", "role_inherits", "policy_state",
+	"audit_log", "audit_heads", "tickets", "outbox", "second_factors", "throttles", "server_keys",
+}
 
 // each runs a test over both databases, both of them empty.
 func each(t *testing.T, test func(t *testing.T, db *sql.DB, m *migrations.Migrator)) {
@@ -73,7 +83,7 @@ func TestUpDownUp(t *testing.T) {
 		if err := m.Down(t.Context()); err != nil {
 			t.Fatalf("Down from nothing = %v, want nil", err)
 		}
-		for _, table := range []string{"users", "products", "policies", "role_inherits", "policy_state", "user_sessions"} {
+		for _, table := range append([]string{"user_sessions", "past_sessions"}, tables...) {
 			if _, err := db.ExecContext(t.Context(), "SELECT * FROM "+table); err == nil {
 				t.Errorf("the table %s is still there after all steps down", table)
 			}
@@ -157,12 +167,12 @@ func TestUnreachable(t *testing.T) {
 }
 
 // The two databases have the same tables, and a column is where it is in the
-// other one; only the sessions are kept in different shapes.
+// other one.
 func TestSameTables(t *testing.T) {
 	columns := map[string][]string{}
 	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
 		wantUp(t, m, steps)
-		for _, table := range []string{"users", "products", "policies", "role_inherits", "policy_state"} {
+		for _, table := range tables {
 			rows, err := db.QueryContext(t.Context(), fmt.Sprintf("SELECT * FROM %s WHERE 1 = 0", table))
 			if err != nil {
 				t.Fatal(err)
