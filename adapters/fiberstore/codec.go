@@ -26,14 +26,22 @@ import (
 //	    57      8  end if not used (the generated column idle_end reads it)
 //	    65      8  end
 //	    73      1  flags: bit 0, remembered
-//	    74  1 + n  IP address, its length in front: 0, 4 or 16
+//	    74      1  methods
+//	    75      8  proved
+//	    83  1 + n  IP address, its length in front: 0, 4 or 16
 //	     …  2 + n  User-Agent, its length in front
 //
-// The layout up to the flags is fixed for every version, because SQL looks
-// into it. The key is not in it: it is the key of the row.
+// Layout 1, which is still read, lacks methods and proved: such a session was
+// begun with the password, and nothing was proved since. The layout up to the
+// flags is fixed for every version, because SQL looks into it, and so is where
+// the methods are from layout 2 on. The key is not in it: it is the key of the
+// row.
 const (
-	layout    = 1
-	fixedSize = 74
+	layout    = 2
+	fixedSize = 83
+
+	firstLayout    = 1
+	firstFixedSize = 74
 
 	atVersion = 16
 	atHandle  = 17
@@ -43,6 +51,8 @@ const (
 	atIdleEnd = 57
 	atEnd     = 65
 	atFlags   = 73
+	atMethods = 74
+	atProved  = 75
 
 	flagRemembered = 1
 )
@@ -65,6 +75,8 @@ func encode(s session.Session) []byte {
 	if t.Remembered {
 		v[atFlags] = flagRemembered
 	}
+	v[atMethods] = byte(t.Methods)
+	putInt(v[atProved:], t.ProvedAt.UnixMicro())
 	v = append(v, byte(len(ip)))
 	v = append(v, ip...)
 	v = binary.BigEndian.AppendUint16(v, uint16(len(agent)))
@@ -74,28 +86,46 @@ func encode(s session.Session) []byte {
 // errShort answers a value that ends too early.
 var errShort = errors.New("the value of a session is cut short")
 
-// decode reads what encode wrote, and refuses anything else: what cannot be
-// read exactly was not written by us.
+// decode reads what encode wrote, now or in the release before, and refuses
+// anything else: what cannot be read exactly was not written by us.
 func decode(k session.Key, v []byte) (session.Session, error) {
-	if len(v) < fixedSize {
+	if len(v) < firstFixedSize {
 		return session.Session{}, errShort
-	}
-	if v[atVersion] != layout {
-		return session.Session{}, fmt.Errorf("the value of a session has the unknown layout %d", v[atVersion])
 	}
 	if v[atFlags]&^flagRemembered != 0 {
 		return session.Session{}, fmt.Errorf("the value of a session has unknown flags %#x", v[atFlags])
 	}
-	device, err := decodeDevice(v[fixedSize:])
+	methods, proved, rest, err := decodeProof(v)
+	if err != nil {
+		return session.Session{}, err
+	}
+	device, err := decodeDevice(rest)
 	if err != nil {
 		return session.Session{}, err
 	}
 	return session.Restore(session.State{
 		ID: session.ID{UUID: [16]byte(v[atHandle:])}, Key: k, UserID: user.ID{UUID: [16]byte(v)},
-		Epoch: getInt(v[atEpoch:]), Remembered: v[atFlags] == flagRemembered, Device: device,
-		CreatedAt: getTime(v[atCreated:]), SeenAt: getTime(v[atSeen:]),
+		Epoch: getInt(v[atEpoch:]), Remembered: v[atFlags] == flagRemembered, Methods: methods, Device: device,
+		CreatedAt: getTime(v[atCreated:]), SeenAt: getTime(v[atSeen:]), ProvedAt: proved,
 		IdleEnd: getTime(v[atIdleEnd:]), End: getTime(v[atEnd:]),
 	}), nil
+}
+
+// decodeProof reads how and when the holder was proved, and gives what comes
+// after that.
+func decodeProof(v []byte) (m session.Methods, at time.Time, rest []byte, err error) {
+	switch {
+	case v[atVersion] == firstLayout:
+		return session.ByPassword, getTime(v[atCreated:]), v[firstFixedSize:], nil
+	case v[atVersion] != layout:
+		return 0, time.Time{}, nil, fmt.Errorf("the value of a session has the unknown layout %d", v[atVersion])
+	case len(v) < fixedSize:
+		return 0, time.Time{}, nil, errShort
+	}
+	if m = session.Methods(v[atMethods]); !m.Known() {
+		return 0, time.Time{}, nil, fmt.Errorf("the value of a session has unknown methods %#x", v[atMethods])
+	}
+	return m, getTime(v[atProved:]), v[fixedSize:], nil
 }
 
 func decodeDevice(v []byte) (session.Device, error) {

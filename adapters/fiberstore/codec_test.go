@@ -14,7 +14,7 @@ import (
 
 var someKey = session.NewToken([32]byte{7}).Key()
 
-// sessions are sessions of every shape.
+// shapes are sessions of every shape.
 func shapes() []session.Session {
 	long := strings.Repeat("한", session.MaxUserAgentLength/3)
 	var all []session.Session
@@ -23,8 +23,10 @@ func shapes() []session.Session {
 			for _, remembered := range []bool{false, true} {
 				all = append(all, session.Restore(session.State{
 					ID: session.ID{UUID: newID()}, Key: someKey, UserID: user.ID{UUID: newID()},
-					Epoch: int64(len(all)) << 40, Remembered: remembered, Device: session.Device{UserAgent: agent, IP: ip},
-					CreatedAt: start, SeenAt: start.Add(time.Microsecond), IdleEnd: start.Add(time.Hour), End: start.AddDate(200, 0, 0),
+					Epoch: int64(len(all)) << 40, Remembered: remembered, Methods: session.Methods(len(all) % 8),
+					Device:    session.Device{UserAgent: agent, IP: ip},
+					CreatedAt: start, SeenAt: start.Add(time.Microsecond), ProvedAt: start.Add(time.Minute),
+					IdleEnd: start.Add(time.Hour), End: start.AddDate(200, 0, 0),
 				}))
 			}
 		}
@@ -42,25 +44,51 @@ func TestCodecKeepsEverything(t *testing.T) {
 	}
 }
 
+// first gives a value in layout 1, as the release before wrote it.
+func first(v []byte) []byte {
+	v = append(bytes.Clone(v[:74]), v[83:]...)
+	v[16] = 1
+	return v
+}
+
+// A session that the release before wrote was begun with the password.
+func TestCodecReadsTheFirstLayout(t *testing.T) {
+	for _, s := range shapes() {
+		want := s.State()
+		want.Methods, want.ProvedAt = session.ByPassword, want.CreatedAt
+		got, err := fiberstore.Decode(someKey, first(fiberstore.Encode(s)))
+		if err != nil || got.State() != want {
+			t.Errorf("Decode(layout 1) = %+v, %v, want %+v", got.State(), err, want)
+		}
+	}
+}
+
 func TestCodecIsStrict(t *testing.T) {
 	for _, s := range shapes() {
-		v := fiberstore.Encode(s)
-		for n := range v {
-			if _, err := fiberstore.Decode(someKey, v[:n]); err == nil {
-				t.Fatalf("Decode of the first %d of %d bytes = nil, want an error", n, len(v))
+		second := fiberstore.Encode(s)
+		for device, v := range map[int][]byte{83: second, 74: first(second)} {
+			for n := range v {
+				if _, err := fiberstore.Decode(someKey, v[:n]); err == nil {
+					t.Fatalf("Decode of the first %d of %d bytes = nil, want an error", n, len(v))
+				}
+			}
+			beforeAgent := v[:len(v)-len(s.Device().UserAgent)-2]
+			for what, bad := range map[string][]byte{
+				"a trailing byte":    append(bytes.Clone(v), 0),
+				"a later layout":     with(v, 16, 3),
+				"no layout":          with(v, 16, 0),
+				"an unknown flag":    with(v, 73, 2),
+				"an address's size":  with(v, device, 5),
+				"no text":            append(bytes.Clone(beforeAgent), 0, 1, 0xff),
+				"too short an agent": append(bytes.Clone(beforeAgent), 0xff, 0xff, 'x'),
+			} {
+				if _, err := fiberstore.Decode(someKey, bad); err == nil {
+					t.Errorf("Decode(%s) = nil, want an error", what)
+				}
 			}
 		}
-		for what, bad := range map[string][]byte{
-			"a trailing byte":    append(bytes.Clone(v), 0),
-			"another layout":     with(v, 16, 2),
-			"an unknown flag":    with(v, 73, 2),
-			"an address's size":  with(v, 74, 5),
-			"no text":            append(bytes.Clone(v[:len(v)-len(s.Device().UserAgent)-2]), 0, 1, 0xff),
-			"too short an agent": append(bytes.Clone(v[:len(v)-len(s.Device().UserAgent)-2]), 0xff, 0xff, 'x'),
-		} {
-			if _, err := fiberstore.Decode(someKey, bad); err == nil {
-				t.Errorf("Decode(%s) = nil, want an error", what)
-			}
+		if _, err := fiberstore.Decode(someKey, with(second, 74, 8)); err == nil {
+			t.Error("Decode(an unknown method) = nil, want an error")
 		}
 	}
 }
@@ -72,15 +100,17 @@ func with(v []byte, at int, b byte) []byte {
 }
 
 // FuzzDecode: whatever stands in a row, the decoder does not panic, and what it
-// accepts is what Encode would have written.
+// accepts is what Encode would have written, or the release before.
 func FuzzDecode(f *testing.F) {
 	for _, s := range shapes() {
-		v := fiberstore.Encode(s)
-		f.Add(v)
-		f.Add(v[:len(v)-1])
-		f.Add(append(bytes.Clone(v), 0))
-		f.Add(with(v, 16, 2))
-		f.Add(with(v, 74, 255))
+		for _, v := range [][]byte{fiberstore.Encode(s), first(fiberstore.Encode(s))} {
+			f.Add(v)
+			f.Add(v[:len(v)-1])
+			f.Add(append(bytes.Clone(v), 0))
+			f.Add(with(v, 16, v[16]^3)) // the other layout
+			f.Add(with(v, 74, 255))
+		}
+		f.Add(with(fiberstore.Encode(s), 83, 255))
 	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, v []byte) {
@@ -88,7 +118,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := fiberstore.Encode(s); !bytes.Equal(again, v) {
+		again := fiberstore.Encode(s)
+		if v[16] == 1 {
+			again = first(again)
+		}
+		if !bytes.Equal(again, v) {
 			t.Errorf("Encode(Decode(%x)) = %x", v, again)
 		}
 	})

@@ -5,7 +5,7 @@
 // whatever comes later does not use it: a request that renews a session would
 // bring back one that was ended meanwhile (measured: 354 of 400). Later writes
 // are conditional statements through the storage's Conn, which change no row
-// when the session is gone.
+// when the session is gone; those that end one move it to past_sessions.
 //
 // The table is the one of package migrations: the storage's three columns and
 // two that PostgreSQL generates out of the value, so that a user's sessions are
@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -28,9 +29,9 @@ import (
 const table = "user_sessions"
 
 // collectEvery is how often the storage deletes what has expired by its own
-// clock, with one statement of any length, and whether or not that succeeds.
-// Pruning is done by [Sessions.Prune], so this finds nothing left.
-const collectEvery = 24 * time.Hour
+// clock, with one statement of any length, which leaves nothing behind of what
+// it deletes: never. Pruning is done by [Sessions.Prune].
+const collectEvery time.Duration = math.MaxInt64
 
 var (
 	_ ports.SessionRepository = (*Sessions)(nil)

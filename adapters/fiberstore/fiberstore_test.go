@@ -29,6 +29,9 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // start is when the tests take place, by the clock of the application.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
+// signedOut is how sessions end here.
+var signedOut = session.Ending{Why: session.SignedOut, At: start}
+
 var serial atomic.Uint64
 
 // newID makes an id that is greater than those before it.
@@ -83,7 +86,9 @@ func (s store) addUser(t testing.TB) user.User {
 
 func (s store) addSession(t testing.TB, id user.ID, l session.Lifetime) session.Session {
 	t.Helper()
-	one := session.Begin(session.ID{UUID: newID()}, newKey(), id, 0, false, session.Device{UserAgent: "test"}, l, start)
+	one := session.Begin(session.Start{
+		ID: session.ID{UUID: newID()}, Key: newKey(), UserID: id, Methods: session.ByPassword, Device: session.Device{UserAgent: "test"},
+	}, l, start)
 	if err := s.sessions.Add(t.Context(), one); err != nil {
 		t.Fatalf("Add(session) = %v", err)
 	}
@@ -154,7 +159,7 @@ func TestExpiryIsNeverEarly(t *testing.T) {
 			t.Fatalf("a session of %v is not renewed after half of it", idle)
 		}
 		begun = time.Now()
-		if err := s.sessions.Replace(t.Context(), one.Key(), renewed, now); err != nil {
+		if err := s.sessions.Replace(t.Context(), one.Key(), renewed, session.Reason{}, now); err != nil {
 			t.Fatal(err)
 		}
 		wantExpiry(t, s, one.Key(), begun.Add(idle))
@@ -178,10 +183,10 @@ func TestReplaceIsExact(t *testing.T) {
 	s := open(t, pgtest.Migrated(t), gormrepo.PoolOptions{})
 	one := s.addSession(t, s.addUser(t).ID(), session.DefaultLifetime)
 	rotated := one.Rotated(newKey(), 1)
-	if err := s.sessions.Replace(t.Context(), one.Key(), rotated, one.IdleEnd()); !errors.Is(err, fault.NotFound) {
+	if err := s.sessions.Replace(t.Context(), one.Key(), rotated, session.Reason{}, one.IdleEnd()); !errors.Is(err, fault.NotFound) {
 		t.Errorf("Replace at the end = %v, want NotFound", err)
 	}
-	if err := s.sessions.Replace(t.Context(), one.Key(), rotated, one.IdleEnd().Add(-time.Microsecond)); err != nil {
+	if err := s.sessions.Replace(t.Context(), one.Key(), rotated, session.Reason{}, one.IdleEnd().Add(-time.Microsecond)); err != nil {
 		t.Errorf("Replace a microsecond before the end = %v, want nil", err)
 	}
 }
@@ -196,13 +201,19 @@ func TestStatementCounts(t *testing.T) {
 		act  func() error
 	}{
 		{"Resume", func() error { _, err := s.sessions.Resume(t.Context(), one.Key()); return err }},
-		{"Replace", func() error { return s.sessions.Replace(t.Context(), one.Key(), one, start) }},
+		{"Replace", func() error { return s.sessions.Replace(t.Context(), one.Key(), one, session.Reason{}, start) }},
 		{"List", func() error { _, err := s.sessions.List(t.Context(), u.ID()); return err }},
 		{"Prune", func() error { _, err := s.sessions.Prune(t.Context(), start, 10); return err }},
-		{"EndOthers", func() error { _, err := s.sessions.EndOthers(t.Context(), u.ID(), one.Key()); return err }},
-		{"EndOne", func() error { return s.sessions.EndOne(t.Context(), u.ID(), one.ID()) }},
+		{"Replace with a reason", func() error { return s.sessions.Replace(t.Context(), one.Key(), one, session.PasswordChanged, start) }},
+		{"EndOthers", func() error { _, err := s.sessions.EndOthers(t.Context(), u.ID(), one.Key(), signedOut); return err }},
+		{"Trim", func() error { _, err := s.sessions.Trim(t.Context(), u.ID(), 20, signedOut); return err }},
+		{"EndOne", func() error { _, err := s.sessions.EndOne(t.Context(), u.ID(), one.ID(), signedOut); return err }},
 		{"Add", func() error { return s.sessions.Add(t.Context(), one) }},
-		{"End", func() error { return s.sessions.End(t.Context(), one.Key()) }},
+		{"End", func() error { _, err := s.sessions.End(t.Context(), one.Key(), signedOut); return err }},
+		{"Past", func() error { _, err := s.sessions.Past(t.Context(), one.Key()); return err }},
+		{"PastOf", func() error { _, err := s.sessions.PastOf(t.Context(), u.ID()); return err }},
+		{"Known", func() error { _, err := s.sessions.Known(t.Context(), u.ID()); return err }},
+		{"PrunePast", func() error { _, err := s.sessions.PrunePast(t.Context(), start, 10); return err }},
 	} {
 		tracer.n.Store(0)
 		if err := c.act(); err != nil || tracer.n.Load() != 1 {
@@ -229,16 +240,19 @@ func TestEndedSessionsStayEnded(t *testing.T) {
 	for range 100 {
 		one := s.addSession(t, u.ID(), session.DefaultLifetime)
 		for range 2 {
-			wait.Go(func() { ignoreMissing(t, s.sessions.Replace(t.Context(), one.Key(), one, start)) })
+			wait.Go(func() { ignoreMissing(t, s.sessions.Replace(t.Context(), one.Key(), one, session.Reason{}, start)) })
 		}
-		wait.Go(func() { ignoreMissing(t, s.sessions.End(t.Context(), one.Key())) })
-		wait.Go(func() { ignoreMissing(t, s.sessions.Replace(t.Context(), one.Key(), one, start)) })
+		wait.Go(func() { ignoreMissing(t, second(s.sessions.End(t.Context(), one.Key(), signedOut))) })
+		wait.Go(func() { ignoreMissing(t, s.sessions.Replace(t.Context(), one.Key(), one, session.Reason{}, start)) })
 	}
 	wait.Wait()
 	if n := s.rows(t, "true"); n != 0 {
 		t.Errorf("%d of 100 sessions live on after they were ended, want 0", n)
 	}
 }
+
+// second is the error of a call whose value does not matter.
+func second[A any](_ A, err error) error { return err }
 
 func ignoreMissing(t *testing.T, err error) {
 	if err != nil && !errors.Is(err, fault.NotFound) {
@@ -402,13 +416,20 @@ func TestClosedPool(t *testing.T) {
 func wantUnavailable(t *testing.T, s store, id user.ID, one session.Session) {
 	t.Helper()
 	for what, call := range map[string]func(context.Context) error{
-		"Add":       func(ctx context.Context) error { return s.sessions.Add(ctx, one) },
-		"Resume":    func(ctx context.Context) error { _, err := s.sessions.Resume(ctx, one.Key()); return err },
-		"Replace":   func(ctx context.Context) error { return s.sessions.Replace(ctx, one.Key(), one, start) },
-		"End":       func(ctx context.Context) error { return s.sessions.End(ctx, one.Key()) },
+		"Add":    func(ctx context.Context) error { return s.sessions.Add(ctx, one) },
+		"Resume": func(ctx context.Context) error { _, err := s.sessions.Resume(ctx, one.Key()); return err },
+		"Replace": func(ctx context.Context) error {
+			return s.sessions.Replace(ctx, one.Key(), one, session.Reason{}, start)
+		},
+		"End":       func(ctx context.Context) error { return second(s.sessions.End(ctx, one.Key(), signedOut)) },
+		"Past":      func(ctx context.Context) error { return second(s.sessions.Past(ctx, one.Key())) },
+		"PastOf":    func(ctx context.Context) error { return second(s.sessions.PastOf(ctx, id)) },
+		"Known":     func(ctx context.Context) error { return second(s.sessions.Known(ctx, id)) },
+		"Trim":      func(ctx context.Context) error { return second(s.sessions.Trim(ctx, id, 1, signedOut)) },
+		"PrunePast": func(ctx context.Context) error { return second(s.sessions.PrunePast(ctx, start, 1)) },
 		"List":      func(ctx context.Context) error { _, err := s.sessions.List(ctx, id); return err },
-		"EndOne":    func(ctx context.Context) error { return s.sessions.EndOne(ctx, id, one.ID()) },
-		"EndOthers": func(ctx context.Context) error { _, err := s.sessions.EndOthers(ctx, id, one.Key()); return err },
+		"EndOne":    func(ctx context.Context) error { return second(s.sessions.EndOne(ctx, id, one.ID(), signedOut)) },
+		"EndOthers": func(ctx context.Context) error { return second(s.sessions.EndOthers(ctx, id, one.Key(), signedOut)) },
 		"Prune":     func(ctx context.Context) error { _, err := s.sessions.Prune(ctx, start, 1); return err },
 		"Check":     func(ctx context.Context) error { return s.sessions.Check(ctx) },
 	} {
@@ -454,7 +475,7 @@ func BenchmarkSessions(b *testing.B) {
 	one := s.addSession(b, u.ID(), session.DefaultLifetime)
 	for name, act := range map[string]func() error{
 		"resume":  func() error { _, err := s.sessions.Resume(b.Context(), one.Key()); return err },
-		"replace": func() error { return s.sessions.Replace(b.Context(), one.Key(), one, start) },
+		"replace": func() error { return s.sessions.Replace(b.Context(), one.Key(), one, session.Reason{}, start) },
 		"add":     func() error { s.addSession(b, u.ID(), session.DefaultLifetime); return nil },
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -34,6 +34,43 @@ func TestPoliciesContract(t *testing.T) {
 	}
 }
 
+// records runs a suite of what is kept of users and beside their changes over
+// both databases.
+func records(t *testing.T, suite func(*testing.T, func(*testing.T) portstest.RecordStores)) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			suite(t, func(t *testing.T) portstest.RecordStores {
+				db := open(t)
+				return portstest.RecordStores{
+					Users: db.Users(), Factors: db.Factors(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Outbox: db.Outbox(),
+				}
+			})
+		})
+	}
+}
+
+func TestAlongContract(t *testing.T)   { records(t, portstest.Along) }
+func TestFactorsContract(t *testing.T) { records(t, portstest.Factors) }
+func TestLedgerContract(t *testing.T)  { records(t, portstest.Ledger) }
+func TestTicketsContract(t *testing.T) { records(t, portstest.Tickets) }
+func TestOutboxContract(t *testing.T)  { records(t, portstest.Outbox) }
+
+func TestLimiterContract(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			portstest.Limiter(t, func(t *testing.T) ports.Limiter { return open(t).Limiter() })
+		})
+	}
+}
+
+func TestKeyKeeperContract(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			portstest.KeyKeeper(t, func(t *testing.T) ports.KeyKeeper { return open(t).Keys() })
+		})
+	}
+}
+
 // Sessions are kept here in SQLite only.
 func openSessions(t *testing.T) portstest.SessionStores {
 	db := openLite(t)

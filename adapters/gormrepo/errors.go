@@ -22,11 +22,15 @@ import (
 var errTaken = fault.New(fault.Conflict, "id_taken", "There is one with this identifier already.")
 
 // failed turns what a statement reports into a fault; missing is what to say if
-// it found no row. What cannot be asked is fault.Unavailable; what is none of
-// the known failures is a defect of ours and stays what it is.
+// it found no row. What cannot be asked is fault.Unavailable; what is a fault
+// already, or none of the known failures and so a defect of ours, stays what it
+// is.
 func (d *DB) failed(op string, err error, missing error) error {
 	if err == nil {
 		return nil
+	}
+	if _, told := errors.AsType[*fault.Error](err); told {
+		return err
 	}
 	cause := fmt.Errorf("gormrepo: %s: %w", op, err)
 	switch {
@@ -34,20 +38,37 @@ func (d *DB) failed(op string, err error, missing error) error {
 		return fault.Outage(cause)
 	case missing != nil && errors.Is(err, sql.ErrNoRows):
 		return missing
-	case duplicateEmail(err):
-		return user.ErrEmailTaken.Because(cause)
-	case errors.Is(err, gorm.ErrDuplicatedKey):
+	case duplicate(err):
 		return errTaken.Because(cause)
-	case errors.Is(err, gorm.ErrForeignKeyViolated): // all of ours point at users
+	case orphan(err): // all foreign keys of ours point at users
 		return user.ErrUnknown.Because(cause)
 	}
 	return cause
 }
 
-// duplicateEmail reports whether the address of a user is taken. SQLite does
-// not name the constraint but in prose; it tells a primary key from another
-// one, and of the latter only that of the users is ever violated by a write
-// which is not a defect.
+// duplicate reports whether a key is in use, in the words of GORM or of the
+// database itself.
+func duplicate(err error) bool {
+	return errors.Is(err, gorm.ErrDuplicatedKey) || state(err) == "23505" ||
+		errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) || errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY)
+}
+
+// orphan reports whether a row was to point at one that is not there.
+func orphan(err error) bool {
+	return errors.Is(err, gorm.ErrForeignKeyViolated) || state(err) == "23503" || errors.Is(err, sqlite3.CONSTRAINT_FOREIGNKEY)
+}
+
+// state is the SQLSTATE with which PostgreSQL answered, or "".
+func state(err error) string {
+	if p, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return p.Code
+	}
+	return ""
+}
+
+// duplicateEmail reports whether a write to users found its address taken. Of
+// SQLite it is to be asked about no other write: that does not name the
+// constraint but in prose, and tells no more than a primary key from another.
 func duplicateEmail(err error) bool {
 	if p, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return p.Code == "23505" && p.ConstraintName == "users_email_canonical_key"
@@ -122,6 +143,5 @@ func disconnected(err error) bool {
 // which a migration has altered (0A000, "cached plan must not change result
 // type").
 func stalePlan(err error) bool {
-	p, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && p.Code == "0A000"
+	return state(err) == "0A000"
 }

@@ -1,11 +1,12 @@
-// Package gormrepo keeps users, products and policies in PostgreSQL or in
-// SQLite, by way of GORM, and in SQLite the sessions too; on PostgreSQL those
-// are adapters/fiberstore's.
+// Package gormrepo keeps all that is kept in PostgreSQL or in SQLite, by way of
+// GORM; only the sessions are adapters/fiberstore's on PostgreSQL.
 //
-// Read [DB] first, then [Products], which is the fullest repository. What the
-// two databases do differently is in postgres.go and sqlite.go, in filter.go
-// (searching) and in errors.go; all else is one text for both. The tables
-// belong to package migrations.
+// Read [DB] first, then [Products], which is the fullest repository, and
+// along.go, which keeps what goes along with a change. What the two databases do
+// differently is in postgres.go and sqlite.go, in filter.go (searching), in
+// errors.go, and where a statement takes locks, which SQLite has none of: its one
+// writer is alone. All else is one text for both. The tables belong to package
+// migrations.
 //
 // How things are done here: every statement names its columns, because SELECT *
 // breaks on a node that still runs while the next release migrates. What is
@@ -50,6 +51,24 @@ func (d *DB) Products() *Products { return &Products{d} }
 
 // Policies returns the repository of policies.
 func (d *DB) Policies() *Policies { return &Policies{d} }
+
+// Factors returns the repository of second factors.
+func (d *DB) Factors() *Factors { return &Factors{d} }
+
+// Ledger returns the audit log, to append to and to read.
+func (d *DB) Ledger() *Ledger { return &Ledger{d} }
+
+// Tickets returns the repository of tickets.
+func (d *DB) Tickets() *Tickets { return &Tickets{d} }
+
+// Outbox returns the letters that are to be sent.
+func (d *DB) Outbox() *Outbox { return &Outbox{d} }
+
+// Limiter returns the counters of tries.
+func (d *DB) Limiter() *Limiter { return &Limiter{d} }
+
+// Keys returns the keeper of the shared key.
+func (d *DB) Keys() *Keys { return &Keys{d} }
 
 // Check asks the database for an answer.
 func (d *DB) Check(ctx context.Context) error {
@@ -107,10 +126,50 @@ func (d *DB) one(ctx context.Context, dest []any, query string, args ...any) err
 // numbered writes the parameters of a query as PostgreSQL wants them, $1 for the
 // first "?". No query of ours holds a question mark otherwise.
 func numbered(query string) string {
-	for n := 1; strings.Contains(query, "?"); n++ {
-		query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(query, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		query = after
 	}
-	return query
+}
+
+// transact runs steps in one transaction. On PostgreSQL each statement sees what
+// was committed before it, whatever the default of the database: one that comes
+// after a lock must see what those did who held it before.
+func (d *DB) transact(ctx context.Context, steps func(tx *gorm.DB) error) error {
+	options := &sql.TxOptions{}
+	if !d.lite {
+		options.Isolation = sql.LevelReadCommitted
+	}
+	return d.write.WithContext(ctx).Transaction(steps, options)
+}
+
+// exec runs a statement and returns how many rows it has changed.
+func (d *DB) exec(ctx context.Context, op, query string, args ...any) (int, error) {
+	result := d.write.WithContext(ctx).Exec(query, args...)
+	return int(result.RowsAffected), d.failed(op, result.Error, nil)
+}
+
+// prune deletes up to limit rows of a table for which a condition on a time
+// holds, in an order, and returns how many. Of nodes that prune side by side
+// each takes others, and nobody waits: what somebody holds is passed over. The
+// limit is part of the text: PostgreSQL plans for a parameter as if it were a
+// tenth of the table. For an array it plans for ten.
+func (d *DB) prune(ctx context.Context, table, key, where, order string, at any, limit int) (int, error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	rows := "SELECT " + key + " FROM " + table + " WHERE " + where + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+	in := "IN (" + rows + ")"
+	if !d.lite {
+		in = "= ANY (ARRAY(" + rows + " FOR UPDATE SKIP LOCKED))"
+	}
+	return d.exec(ctx, "prune "+table, "DELETE FROM "+table+" WHERE "+key+" "+in, at)
 }
 
 // many reads rows, each with scan.

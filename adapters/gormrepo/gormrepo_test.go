@@ -19,6 +19,7 @@ import (
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
+	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
@@ -38,6 +39,12 @@ var serial atomic.Uint64
 func newID() uuid.UUID {
 	n := serial.Add(1)
 	return uuid.New(start.Add(time.Duration(n)*time.Millisecond), [8]byte{7: byte(n)})
+}
+
+// newKey makes a key that no other session and no other ticket has.
+func newKey() secret.Key {
+	n := serial.Add(1)
+	return secret.NewToken([32]byte{byte(n), byte(n >> 8), byte(n >> 16), 0xff}).Key()
 }
 
 func newUser(t testing.TB, address string) user.User {
@@ -804,7 +811,7 @@ func TestSQLiteCascade(t *testing.T) {
 	db := openFile(t, path)
 	u := addUser(t, db)
 	p := addProduct(t, db, u.ID(), product.Draft{})
-	s := session.Begin(session.ID{UUID: newID()}, session.NewToken([32]byte{1}).Key(), u.ID(), 0, false, session.Device{}, session.DefaultLifetime, start)
+	s := session.Begin(session.Start{ID: session.ID{UUID: newID()}, Key: newKey(), UserID: u.ID()}, session.DefaultLifetime, start)
 	if err := db.Sessions().Add(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
+
+	"gorm.io/gorm"
 
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
@@ -30,10 +33,12 @@ type sessionRow struct {
 	UserID     string
 	Epoch      int64
 	Remembered bool
+	Methods    int64
 	UserAgent  string
 	IP         string
 	CreatedAt  time.Time `gorm:"autoCreateTime:false"`
 	SeenAt     time.Time
+	ProvedAt   time.Time
 	IdleEnd    time.Time
 	EndAt      time.Time
 }
@@ -43,26 +48,23 @@ func (sessionRow) TableName() string { return "user_sessions" }
 
 // sessionColumns are the columns in the order of sessionRow.fields.
 const sessionColumns = "user_sessions.key, user_sessions.id, user_sessions.user_id, user_sessions.epoch, user_sessions.remembered, " +
-	"user_sessions.user_agent, user_sessions.ip, user_sessions.created_at, user_sessions.seen_at, user_sessions.idle_end, user_sessions.end_at"
+	"user_sessions.methods, user_sessions.user_agent, user_sessions.ip, user_sessions.created_at, user_sessions.seen_at, " +
+	"user_sessions.proved_at, user_sessions.idle_end, user_sessions.end_at"
 
 func (r *sessionRow) fields() []any {
 	return []any{
 		&r.Key, &r.ID, &r.UserID, &r.Epoch, &r.Remembered,
-		&r.UserAgent, &r.IP, &r.CreatedAt, &r.SeenAt, &r.IdleEnd, &r.EndAt,
+		&r.Methods, &r.UserAgent, &r.IP, &r.CreatedAt, &r.SeenAt, &r.ProvedAt, &r.IdleEnd, &r.EndAt,
 	}
 }
 
 // newSessionRow writes a session down.
 func newSessionRow(s session.Session) sessionRow {
 	t := s.State()
-	ip := ""
-	if t.Device.IP.IsValid() {
-		ip = t.Device.IP.String()
-	}
 	return sessionRow{
 		Key: t.Key.Hex(), ID: t.ID.String(), UserID: t.UserID.String(), Epoch: t.Epoch, Remembered: t.Remembered,
-		UserAgent: t.Device.UserAgent, IP: ip,
-		CreatedAt: t.CreatedAt, SeenAt: t.SeenAt, IdleEnd: t.IdleEnd, EndAt: t.End,
+		Methods: int64(t.Methods), UserAgent: t.Device.UserAgent, IP: writeIP(t.Device.IP),
+		CreatedAt: t.CreatedAt, SeenAt: t.SeenAt, ProvedAt: t.ProvedAt, IdleEnd: t.IdleEnd, EndAt: t.End,
 	}
 }
 
@@ -72,14 +74,23 @@ func (r *sessionRow) session() (session.Session, error) {
 	id, known := session.ParseID(r.ID)
 	owner, valid := user.ParseID(r.UserID)
 	ip, err := readIP(r.IP)
-	if !ok || !known || !valid || err != nil {
+	methods := session.Methods(r.Methods)
+	if !ok || !known || !valid || err != nil || int64(methods) != r.Methods || !methods.Known() {
 		return session.Session{}, fmt.Errorf("the row of session %q cannot be read", r.ID)
 	}
 	return session.Restore(session.State{
-		ID: id, Key: key, UserID: owner, Epoch: r.Epoch, Remembered: r.Remembered,
+		ID: id, Key: key, UserID: owner, Epoch: r.Epoch, Remembered: r.Remembered, Methods: methods,
 		Device:    session.Device{UserAgent: r.UserAgent, IP: ip},
-		CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, IdleEnd: r.IdleEnd, End: r.EndAt,
+		CreatedAt: r.CreatedAt, SeenAt: r.SeenAt, ProvedAt: r.ProvedAt, IdleEnd: r.IdleEnd, End: r.EndAt,
 	}), nil
+}
+
+// writeIP gives the text of an address, empty for none; readIP reads it.
+func writeIP(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
 }
 
 func readIP(s string) (netip.Addr, error) {
@@ -121,34 +132,98 @@ func (s *Sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, 
 	return session.Resumed{Session: one, User: u, PolicyVersion: version.Int64}, nil
 }
 
-// Replace alters what is still there.
-func (s *Sessions) Replace(ctx context.Context, k session.Key, next session.Session, now time.Time) error {
-	row := newSessionRow(next)
-	result := s.db.write.WithContext(ctx).Model(&sessionRow{}).
-		Where("key = ? AND idle_end > ?", k.Hex(), now.UTC()).
-		Updates(map[string]any{
-			"key": row.Key, "epoch": row.Epoch, "remembered": row.Remembered, "user_agent": row.UserAgent, "ip": row.IP,
-			"seen_at": row.SeenAt, "idle_end": row.IdleEnd, "end_at": row.EndAt,
+// Replace alters what is still there, and leaves behind what it was if there is
+// a reason to tell.
+func (s *Sessions) Replace(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
+	const alive = "key = ? AND idle_end > ?"
+	replace := func(tx *gorm.DB) (bool, error) {
+		row := newSessionRow(next)
+		result := tx.Model(&sessionRow{}).Where(alive, k.Hex(), now.UTC()).Updates(map[string]any{
+			"key": row.Key, "epoch": row.Epoch, "remembered": row.Remembered, "methods": row.Methods, "user_agent": row.UserAgent, "ip": row.IP,
+			"seen_at": row.SeenAt, "proved_at": row.ProvedAt, "idle_end": row.IdleEnd, "end_at": row.EndAt,
 		})
-	if result.Error != nil {
-		return s.db.failed("replace session", result.Error, nil)
+		return result.RowsAffected == 1, result.Error
 	}
-	if result.RowsAffected == 0 {
+	change := step{op: "replace session", write: replace}
+	if !why.IsZero() {
+		change.before = func(tx *gorm.DB) error {
+			return leave(tx, "?, ?", []any{why.String(), now.UTC()}, alive, k.Hex(), now.UTC())
+		}
+	}
+	met, err := s.db.do(ctx, change, nil)
+	if err == nil && !met {
 		return session.ErrUnknown
 	}
-	return nil
-}
-
-// End deletes the session.
-func (s *Sessions) End(ctx context.Context, k session.Key) error {
-	_, err := s.delete(ctx, "key = ?", k.Hex())
 	return err
 }
 
+// leave copies what is left of the sessions for which a condition holds to
+// past_sessions; ending is why and when they end. What is there already stays.
+func leave(tx *gorm.DB, ending string, values []any, where string, args ...any) error {
+	return tx.Exec("INSERT INTO past_sessions (key, id, user_id, user_agent, ip, created_at, why, ended_at)"+
+		" SELECT key, id, user_id, user_agent, ip, created_at, "+ending+" FROM user_sessions WHERE "+where+
+		" ON CONFLICT (key) DO NOTHING", append(values, args...)...).Error
+}
+
+// end deletes the sessions for which a condition holds, leaves behind why, and
+// returns what they were, the most recently begun first.
+func (s *Sessions) end(ctx context.Context, e session.Ending, where string, args ...any) (ended []session.Session, err error) {
+	err = s.db.transact(ctx, func(tx *gorm.DB) (err error) {
+		ended, err = collect(tx.Raw(selectSessions+where+newestFirst, args...), scanSession)
+		if err != nil || len(ended) == 0 {
+			return err
+		}
+		if err := leave(tx, "?, ?", []any{e.Why.String(), e.At.UTC()}, where, args...); err != nil {
+			return err
+		}
+		return tx.Where(where, args...).Delete(&sessionRow{}).Error
+	})
+	if err != nil {
+		return nil, s.db.failed("end sessions", err, nil)
+	}
+	return ended, nil
+}
+
+// one is what an ending has ended that had one to end.
+func one(ended []session.Session, err error) (session.Session, error) {
+	if err != nil {
+		return session.Session{}, err
+	}
+	if len(ended) == 0 {
+		return session.Session{}, session.ErrUnknown
+	}
+	return ended[0], nil
+}
+
+// End deletes the session.
+func (s *Sessions) End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
+	return one(s.end(ctx, e, "key = ?", k.Hex()))
+}
+
+// EndOne deletes the user's session with the handle.
+func (s *Sessions) EndOne(ctx context.Context, id user.ID, handle session.ID, e session.Ending) (session.Session, error) {
+	return one(s.end(ctx, e, "user_id = ? AND id = ?", id.String(), handle.String()))
+}
+
+// EndOthers deletes the user's sessions but one; no session has the zero key.
+func (s *Sessions) EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
+	return s.end(ctx, e, "user_id = ? AND key <> ?", id.String(), keep.Hex())
+}
+
+// Trim deletes the user's oldest sessions.
+func (s *Sessions) Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
+	return s.end(ctx, e, "key IN (SELECT key FROM user_sessions WHERE user_id = ? AND methods <> 0"+newestFirst+" LIMIT -1 OFFSET ?)",
+		id.String(), max(keep, 0))
+}
+
+const (
+	selectSessions = "SELECT " + sessionColumns + " FROM user_sessions WHERE "
+	newestFirst    = " ORDER BY created_at DESC, id DESC"
+)
+
 // List returns the user's sessions.
 func (s *Sessions) List(ctx context.Context, id user.ID) ([]session.Session, error) {
-	all, err := many(ctx, s.db, scanSession,
-		"SELECT "+sessionColumns+" FROM user_sessions WHERE user_id = ? ORDER BY created_at DESC, id DESC", id.String())
+	all, err := many(ctx, s.db, scanSession, selectSessions+"user_id = ?"+newestFirst, id.String())
 	return all, s.db.failed("list sessions", err, nil)
 }
 
@@ -160,29 +235,72 @@ func scanSession(rows *sql.Rows) (session.Session, error) {
 	return row.session()
 }
 
-// EndOne deletes the user's session with the handle.
-func (s *Sessions) EndOne(ctx context.Context, id user.ID, one session.ID) error {
-	n, err := s.delete(ctx, "user_id = ? AND id = ?", id.String(), one.String())
-	if err == nil && n == 0 {
-		return session.ErrUnknown
+const selectPast = "SELECT key, id, user_id, why, user_agent, ip, created_at, ended_at FROM past_sessions WHERE "
+
+// Past returns what is left of the session that had the key.
+func (s *Sessions) Past(ctx context.Context, k session.Key) (session.Past, error) {
+	all, err := many(ctx, s.db, scanPast, selectPast+"key = ?", k.Hex())
+	if err != nil {
+		return session.Past{}, s.db.failed("find past session", err, nil)
 	}
-	return err
+	if len(all) == 0 {
+		return session.Past{}, session.ErrUnknown
+	}
+	return all[0], nil
 }
 
-// EndOthers deletes the user's sessions but one; no session has the zero key.
-func (s *Sessions) EndOthers(ctx context.Context, id user.ID, keep session.Key) (int, error) {
-	return s.delete(ctx, "user_id = ? AND key <> ?", id.String(), keep.Hex())
+// PastOf returns what is left of the user's sessions that are over.
+func (s *Sessions) PastOf(ctx context.Context, id user.ID) ([]session.Past, error) {
+	all, err := many(ctx, s.db, scanPast, selectPast+"user_id = ? ORDER BY ended_at DESC, id DESC, key", id.String())
+	return all, s.db.failed("list past sessions", err, nil)
+}
+
+func scanPast(rows *sql.Rows) (session.Past, error) {
+	var key, handle, owner, why, agent, address string
+	var p session.Past
+	if err := rows.Scan(&key, &handle, &owner, &why, &agent, &address, &p.CreatedAt, &p.EndedAt); err != nil {
+		return session.Past{}, err
+	}
+	ip, err := readIP(address)
+	var ok [4]bool
+	p.Key, ok[0] = session.ParseKey(key)
+	p.ID, ok[1] = session.ParseID(handle)
+	p.UserID, ok[2] = user.ParseID(owner)
+	p.Why, ok[3] = session.ParseReason(why)
+	if err != nil || ok != [4]bool{true, true, true, true} {
+		return session.Past{}, fmt.Errorf("the row of the past session %q cannot be read", handle)
+	}
+	p.Device = session.Device{UserAgent: agent, IP: ip}
+	p.CreatedAt, p.EndedAt = p.CreatedAt.UTC(), p.EndedAt.UTC()
+	return p, nil
+}
+
+// Known reports whether anything of a session of the user's is kept.
+func (s *Sessions) Known(ctx context.Context, id user.ID) (known bool, err error) {
+	err = s.db.one(ctx, []any{&known}, "SELECT EXISTS (SELECT 1 FROM user_sessions WHERE user_id = ?)"+
+		" OR EXISTS (SELECT 1 FROM past_sessions WHERE user_id = ?)", id.String(), id.String())
+	return known, s.db.failed("look for sessions", err, nil)
 }
 
 // Prune deletes sessions that have run out, those first that did so first.
-func (s *Sessions) Prune(ctx context.Context, now time.Time, limit int) (int, error) {
+func (s *Sessions) Prune(ctx context.Context, now time.Time, limit int) (n int, err error) {
 	if limit <= 0 {
 		return 0, nil
 	}
-	return s.delete(ctx, "key IN (SELECT key FROM user_sessions WHERE idle_end <= ? ORDER BY idle_end LIMIT ?)", now.UTC(), limit)
+	due := "key IN (SELECT key FROM user_sessions WHERE idle_end <= ? ORDER BY idle_end, key LIMIT " + strconv.Itoa(limit) + ")"
+	err = s.db.transact(ctx, func(tx *gorm.DB) error {
+		byClock := []any{session.Expired.String(), session.Idle.String()}
+		if err := leave(tx, "CASE WHEN idle_end = end_at THEN ? ELSE ? END, idle_end", byClock, due, now.UTC()); err != nil {
+			return err
+		}
+		result := tx.Where(due, now.UTC()).Delete(&sessionRow{})
+		n = int(result.RowsAffected)
+		return result.Error
+	})
+	return n, s.db.failed("prune sessions", err, nil)
 }
 
-func (s *Sessions) delete(ctx context.Context, where string, args ...any) (int, error) {
-	result := s.db.write.WithContext(ctx).Where(where, args...).Delete(&sessionRow{})
-	return int(result.RowsAffected), s.db.failed("end session", result.Error, nil)
+// PrunePast deletes what is left of sessions that ended long ago.
+func (s *Sessions) PrunePast(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.db.prune(ctx, "past_sessions", "key", "ended_at < ?", "ended_at", before, limit)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -85,12 +86,24 @@ func (r *userRow) user() (user.User, error) {
 }
 
 // Add stores a new user.
-func (s *Users) Add(ctx context.Context, u user.User) error {
+func (s *Users) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
 	row, err := newUserRow(u, 1)
 	if err != nil {
 		return s.db.failed("add user", err, nil)
 	}
-	return s.db.failed("add user", s.db.write.WithContext(ctx).Create(&row).Error, nil)
+	_, err = s.db.do(ctx, step{op: "add user", owner: u.ID(), write: func(tx *gorm.DB) (bool, error) {
+		return true, emailTaken(tx.Create(&row).Error)
+	}}, with)
+	return err
+}
+
+// emailTaken tells a taken address from another taken key, in what a write to
+// users reports: of its other keys there is the primary one alone.
+func emailTaken(err error) error {
+	if duplicateEmail(err) {
+		return user.ErrEmailTaken.Because(err)
+	}
+	return err
 }
 
 // Find returns the user.
@@ -115,9 +128,9 @@ func (s *Users) find(ctx context.Context, query string, arg any) (userRow, user.
 }
 
 // Update changes the user in one step.
-func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) error) (updated user.User, err error) {
+func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*ports.Along) (updated user.User, err error) {
 	err = contend(ctx, func() (done bool, err error) {
-		updated, done, err = s.update(ctx, id, change)
+		updated, done, err = s.update(ctx, id, change, with)
 		return done, err
 	})
 	if err != nil {
@@ -127,7 +140,7 @@ func (s *Users) Update(ctx context.Context, id user.ID, change func(*user.User) 
 }
 
 // update tries once; it is not done if the user was changed meanwhile.
-func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) error) (user.User, bool, error) {
+func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) error, with []*ports.Along) (user.User, bool, error) {
 	before, u, err := s.find(ctx, "SELECT "+userColumns+" FROM users WHERE id = ?", id.String())
 	if err != nil {
 		return user.User{}, false, err
@@ -143,30 +156,52 @@ func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) 
 		return user.User{}, false, err
 	}
 	after, err := newUserRow(u, before.Revision)
-	if err != nil || after == same {
-		return u, true, s.db.failed("update user", err, nil)
+	if err != nil {
+		return user.User{}, false, s.db.failed("update user", err, nil)
 	}
-	after.Revision++
-	write := func(tx *gorm.DB) *gorm.DB { return store(tx, after, before.Revision) }
-	done, err := s.put(ctx, "update user", before.ID, administered && !u.ActsAsAdmin(), write)
+	act := s.step("update user", u.ID(), before, administered && !u.ActsAsAdmin())
+	if after == same {
+		if !slices.ContainsFunc(with, something) {
+			return u, true, nil
+		}
+	} else {
+		after.Revision++
+		act.write = func(tx *gorm.DB) (bool, error) { return store(tx, after, before.Revision) }
+	}
+	done, err := s.db.do(ctx, act, with)
 	return u, done, err
+}
+
+// step is one that changes nothing of the row that was read, but needs it to be
+// there still as it was. If it is to take an admin away, it is done only while
+// there is another one.
+func (s *Users) step(op string, id user.ID, row userRow, takesAdmin bool) step {
+	hold := func(tx *gorm.DB) (bool, error) {
+		return s.db.found(tx, "SELECT 1 FROM users WHERE id = ? AND revision = ?", "FOR NO KEY UPDATE", row.ID, row.Revision)
+	}
+	act := step{op: op, owner: id, hold: hold, write: hold}
+	if takesAdmin {
+		act.before = func(tx *gorm.DB) error { return s.otherAdmin(tx, row.ID) }
+	}
+	return act
 }
 
 // store writes the row in the place of the one that was read at a revision, if
 // that is still there as it was read.
-func store(tx *gorm.DB, row userRow, revision int64) *gorm.DB {
-	return tx.Model(&userRow{}).
+func store(tx *gorm.DB, row userRow, revision int64) (bool, error) {
+	result := tx.Model(&userRow{}).
 		Where("id = ? AND revision = ?", row.ID, revision).
 		Updates(map[string]any{
 			"email": row.Email, "email_canonical": row.EmailCanonical, "name": row.Name, "roles": row.Roles,
 			"status": row.Status, "email_verified": row.EmailVerified, "password_hash": row.PasswordHash,
 			"session_epoch": row.SessionEpoch, "revision": row.Revision, "updated_at": row.UpdatedAt,
 		})
+	return result.RowsAffected == 1, emailTaken(result.Error)
 }
 
-// Delete deletes the user in one step; sessions and products go by the foreign
-// keys, and none can be added once it has begun.
-func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error) error {
+// Delete deletes the user in one step; what is the user's goes by the foreign
+// keys, and nothing can be added once it has begun.
+func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*ports.Along) error {
 	return contend(ctx, func() (bool, error) {
 		row, u, err := s.find(ctx, "SELECT "+userColumns+" FROM users WHERE id = ?", id.String())
 		if err != nil {
@@ -175,56 +210,37 @@ func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) er
 		if err := check(u); err != nil {
 			return false, err
 		}
-		return s.put(ctx, "delete user", row.ID, u.ActsAsAdmin(), func(tx *gorm.DB) *gorm.DB {
-			return tx.Where("id = ? AND revision = ?", row.ID, row.Revision).Delete(&userRow{})
-		})
-	})
-}
-
-// put does a write to the row of a user and reports whether it met the row. If
-// the write takes an admin away, it is done only while there is another one.
-func (s *Users) put(ctx context.Context, op, id string, takesAdmin bool, write func(tx *gorm.DB) *gorm.DB) (bool, error) {
-	if !takesAdmin {
-		result := write(s.db.write.WithContext(ctx))
-		return result.RowsAffected == 1, s.db.failed(op, result.Error, nil)
-	}
-	options := &sql.TxOptions{}
-	if !s.db.lite { // else the snapshot may be that of before the lock, where the database has another default
-		options.Isolation = sql.LevelReadCommitted
-	}
-	var done, other bool
-	err := s.db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) (err error) {
-		if other, err = s.otherAdmin(tx, id); err != nil || !other {
-			return err
+		act := s.step("delete user", id, row, u.ActsAsAdmin())
+		act.write = func(tx *gorm.DB) (bool, error) {
+			result := tx.Where("id = ? AND revision = ?", row.ID, row.Revision).Delete(&userRow{})
+			return result.RowsAffected == 1, result.Error
 		}
-		result := write(tx)
-		done = result.RowsAffected == 1
-		return result.Error
-	}, options)
-	if err == nil && !other {
-		return false, user.ErrLastAdmin
-	}
-	return done, s.db.failed(op, err, nil)
+		return s.db.do(ctx, act, with)
+	})
 }
 
 // adminLock is what those who take an admin away hold in PostgreSQL: a number
 // of our own that nothing else locks.
 const adminLock int64 = 0x6761746561646d6e // "gateadmn"
 
-// otherAdmin reports whether anybody but the user acts as admin, and keeps it so
-// until the transaction ends: two admins who leave at the same moment would each
-// see the other otherwise (write skew, which PostgreSQL lets pass below
-// SERIALIZABLE). In SQLite the transaction is the only writer from its beginning.
-func (s *Users) otherAdmin(tx *gorm.DB, id string) (other bool, err error) {
+// otherAdmin returns user.ErrLastAdmin if nobody but the user acts as admin, and
+// keeps it so that somebody does until the transaction ends: two admins who leave
+// at the same moment would each see the other otherwise (write skew, which
+// PostgreSQL lets pass below SERIALIZABLE). In SQLite the transaction is the only
+// writer from its beginning.
+func (s *Users) otherAdmin(tx *gorm.DB, id string) error {
 	acts := `roles @> '["admin"]'`
 	if s.db.lite {
 		acts = "EXISTS (SELECT 1 FROM json_each(users.roles) WHERE value = 'admin')"
 	} else if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", adminLock).Error; err != nil {
-		return false, err
+		return err
 	}
 	// A statement of its own, whose snapshot is of after the lock.
-	err = tx.Raw("SELECT EXISTS (SELECT 1 FROM users WHERE status = 'active' AND id <> ? AND "+acts+")", id).Row().Scan(&other)
-	return other, err
+	other, err := s.db.found(tx, "SELECT 1 FROM users WHERE status = 'active' AND id <> ? AND "+acts+" LIMIT 1", "", id)
+	if err == nil && !other {
+		return user.ErrLastAdmin
+	}
+	return err
 }
 
 // List returns a page of users in the order of their ids.
