@@ -164,7 +164,7 @@ func (s *Service) link(ctx context.Context, l mail.Letter, p ticket.Purpose) (st
 
 // write makes the mail.
 func (s *Service) write(l mail.Letter, u user.User, link string) (mail.Message, error) {
-	v := view{Site: s.Site, Link: link, Detail: l.Detail}
+	v := view{Site: s.Site, Link: link, At: moment(l.Language, l.Detail["at"]), Detail: l.Detail}
 	if u.EmailVerified() && u.Email() == l.To { // else anybody could have us write their words to anybody
 		v.Name = u.Name()
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	texttemplate "text/template"
+	"time"
 
 	"gatehouse/domain/mail"
 )
@@ -27,6 +28,7 @@ type view struct {
 	Site   string
 	Name   string
 	Link   string
+	At     string // when it happened, as people write it; "" where that is not told
 	Detail map[string]string
 }
 
@@ -83,6 +85,22 @@ func render(language mail.Language, k mail.Kind, v view) (subject, text, html st
 		return "", "", "", fmt.Errorf("mailing: %w", err)
 	}
 	return p.Subject, t.String(), h.String(), nil
+}
+
+// korea has had no summer time since 1988.
+var korea = time.FixedZone("KST", 9*60*60)
+
+// moment writes down a time of RFC 3339 as people read it. Where a reader lives
+// is not known: in Korean it is Korean time, else UTC, and it says which.
+func moment(language mail.Language, at string) string {
+	t, err := time.Parse(time.RFC3339, at)
+	switch {
+	case err != nil:
+		return ""
+	case language == mail.Korean:
+		return t.In(korea).Format("2006년 1월 2일 15:04(한국 시간)")
+	}
+	return t.UTC().Format("2 January 2006, 15:04 UTC")
 }
 
 // lay parts what a piece says into subject and paragraphs.
