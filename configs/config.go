@@ -34,6 +34,12 @@ type Config struct {
 	Database        Database // where everything is kept
 	Migrate         bool     // bring the schema up to date at start
 	Session         session.Lifetime
+	SessionMax      int           // sessions of one user; 0 means no bound
+	Reauth          time.Duration // how long showing who one is counts
+	Verified        bool          // only who has answered a mail signs in
+	Throttle        Throttles
+	Mail            Mail
+	Secrets         Secrets        // what cookies and the database are sealed with, the newest first; none: a key in the database
 	PasswordMinimum int            // characters of a password that people choose
 	HashSlots       int            // passwords hashed at one time
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For counts
@@ -73,6 +79,13 @@ type Database struct {
 	MaxConnections int    // of PostgreSQL
 }
 
+// Secrets prints as how many there are.
+type Secrets []string
+
+func (s Secrets) String() string       { return strings.TrimSuffix(strings.Repeat(masked+",", len(s)), ",") }
+func (s Secrets) GoString() string     { return s.String() }
+func (s Secrets) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
 // String names the database without its password.
 func (d Database) String() string {
 	switch d.Kind {
@@ -101,6 +114,15 @@ func (c Config) Public(listening net.Addr) *url.URL {
 	if err != nil {
 		port = ""
 	}
+	return localURL(port)
+}
+
+// expected is what [Config.Public] will be once the service listens.
+func (c Config) expected() *url.URL {
+	if c.PublicURL != nil {
+		return c.PublicURL
+	}
+	_, port, _ := net.SplitHostPort(c.Listen)
 	return localURL(port)
 }
 

@@ -109,7 +109,7 @@ func Load(in Input) (Loaded, error) {
 	out.Warnings = l.warnings()
 	out.Config = l.apply()
 	for _, s := range l.settings {
-		out.Values = append(out.Values, l.value(s, out.Config))
+		out.Values = append(out.Values, l.value(s))
 	}
 	if len(l.faults) > 0 {
 		return Loaded{Warnings: out.Warnings}, l.faults
@@ -166,7 +166,7 @@ func (l *loader) environment() {
 		for _, v := range s.Env {
 			text, source := l.env[v.Name], v.Name
 			if s.Secret {
-				text, source = l.secret(v.Name)
+				text, source = l.secret(s, v.Name)
 			}
 			if text != "" {
 				l.values[s.Key] = given{v.Prefix + text, source}
@@ -176,8 +176,9 @@ func (l *loader) environment() {
 	}
 }
 
-// secret reads a variable, or the file that the variable with _FILE names.
-func (l *loader) secret(name string) (text, source string) {
+// secret reads a variable, or the file that the variable with _FILE names. A
+// list may have a line there for each of its entries.
+func (l *loader) secret(s Setting, name string) (text, source string) {
 	text, file := l.env[name], l.env[name+"_FILE"]
 	if file == "" {
 		return text, name
@@ -194,6 +195,9 @@ func (l *loader) secret(name string) (text, source string) {
 	}
 	if text = strings.TrimSpace(string(content)); text == "" {
 		l.fault(source, "the file "+file+" is empty", "")
+	}
+	if s.List {
+		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), ",")
 	}
 	return text, source
 }
@@ -224,10 +228,10 @@ func (l *loader) apply() Config {
 	return c
 }
 
-func (l *loader) value(s Setting, c Config) Value {
+func (l *loader) value(s Setting) Value {
 	v := l.values[s.Key]
 	if s.Secret {
-		v.text = c.Database.String()
+		v.text = s.mask(v.text)
 	}
 	return Value{Setting: s, Text: v.text, Source: v.source}
 }
@@ -259,8 +263,10 @@ func (l *loader) warnings() []string {
 		}
 	}
 	slices.Sort(out)
-	if v := l.values["database.url"]; v.source == "--database-url" && strings.Contains(maskURL(v.text), masked) {
-		out = append(out, "--database-url holds a password, which everybody on this machine can see in the list of processes; GATEHOUSE_DATABASE_URL_FILE is safer")
+	for _, s := range l.settings {
+		if v := l.values[s.Key]; s.Secret && v.source == "--"+s.Flag && strings.Contains(s.mask(v.text), masked) {
+			out = append(out, v.source+" holds a secret, which everybody on this machine can see in the list of processes; "+s.Env[0].Name+"_FILE is safer")
+		}
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 
 	"gatehouse/configs"
 	"gatehouse/domain/session"
+	"gatehouse/domain/throttle"
 )
 
 // load loads in an empty folder, where no file is found by chance.
@@ -30,11 +32,23 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := got.Config
+	row := func(limit int, first time.Duration) throttle.Rule {
+		return throttle.Rule{Limit: limit, Window: 15 * time.Minute, Pause: first, MaxPause: 15 * time.Minute}
+	}
+	rate := func(limit int, window time.Duration) throttle.Rule {
+		return throttle.Rule{Limit: limit, Window: window, PerWindow: true}
+	}
 	want := configs.Config{
-		Listen:          "localhost:8080",
-		Database:        configs.Database{Kind: configs.SQLite, Path: "data/gatehouse.db", MaxConnections: 10},
-		Migrate:         true,
-		Session:         session.DefaultLifetime,
+		Listen:     "localhost:8080",
+		Database:   configs.Database{Kind: configs.SQLite, Path: "data/gatehouse.db", MaxConnections: 10},
+		Migrate:    true,
+		Session:    session.DefaultLifetime,
+		SessionMax: 20, Reauth: 10 * time.Minute,
+		Throttle: configs.Throttles{
+			SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: row(300, time.Minute),
+			Code: row(10, 30*time.Second), Confirm: row(10, 30*time.Second),
+			Register: rate(60, time.Hour), Forgot: rate(20, time.Hour), Search: rate(600, time.Minute),
+		},
 		PasswordMinimum: 8, HashSlots: c.HashSlots,
 		BodyLimit: 64 << 10, RequestTimeout: 2 * time.Second,
 		LogLevel: slog.LevelInfo, LogFormat: configs.FormatAuto,
@@ -165,6 +179,69 @@ func TestValues(t *testing.T) {
 		{"body_limit", "64 kB", "64000"},
 		{"body_limit", "64K", errors.New("is no size")},
 		{"body_limit", "17MiB", errors.New("not between")},
+		{"session.max", "0", "0"},
+		{"session.max", "1001", errors.New("not between")},
+		{"registration", "open", "false"},
+		{"registration", "verified", "true"},
+		{"registration", "closed", errors.New("neither open nor verified")},
+		{"reauth", "1h", "1h0m0s"},
+		{"reauth", "0s", errors.New("not between")},
+		{"throttle.sign_in", "off", "{0 0s false 0s 0s}"},
+		{"throttle.sign_in", "5/10s", "{5 10s false 10s 10s}"},
+		{"throttle.sign_in", "1000000 / 1d", "{1000000 24h0m0s false 30s 24h0m0s}"},
+		{"throttle.search", "5/10s", "{5 10s true 0s 0s}"},
+		{"throttle.search", "off", "{0 0s false 0s 0s}"},
+		{"throttle.sign_in", "10", errors.New("neither LIMIT/WINDOW nor off")},
+		{"throttle.sign_in", "10/", errors.New("a window that is no duration")},
+		{"throttle.sign_in", "-1/1m", errors.New("neither LIMIT/WINDOW nor off")},
+		{"throttle.sign_in", "0/1m", errors.New("a limit that is not between")},
+		{"throttle.sign_in", "1000001/1m", errors.New("a limit that is not between")},
+		{"throttle.sign_in", "10/25h", errors.New("a window that is not between")},
+		{"throttle.sign_in", "10/999ms", errors.New("a window that is not between")},
+		{"mail.url", "auto", " data/mail"},
+		{"mail.url", "file:/var/mail out", " /var/mail out"},
+		{"mail.url", "file:///var/mail", " /var/mail"},
+		{"mail.url", "file:", errors.New("names no folder")},
+		{"mail.url", "smtp://Mail.example.com", "smtp://mail.example.com:587?tls=required data/mail"},
+		{"mail.url", "smtp://mail.example.com:25/?tls=none", "smtp://mail.example.com:25?tls=none data/mail"},
+		{"mail.url", "smtp://mail.example.com?tls=opportunistic", "smtp://mail.example.com:587?tls=opportunistic data/mail"},
+		{"mail.url", "smtp://u:p%40@mail.example.com", "smtp://u:***@mail.example.com:587?tls=required data/mail"},
+		{"mail.url", "smtp://localhost:1025", "smtp://localhost:1025?tls=none data/mail"},
+		{"mail.url", "smtp://u:p@[::1]", "smtp://u:***@[::1]:587?tls=none data/mail"},
+		{"mail.url", "smtp://localhost?tls=required", "smtp://localhost:587?tls=required data/mail"},
+		{"mail.url", "smtps://u:p@mail.example.com", "smtps://u:***@mail.example.com:465 data/mail"},
+		{"mail.url", "smtp://u:p@mail.example.com?tls=none", errors.New("a way that need not be encrypted")},
+		{"mail.url", "smtp://u:p@mail.example.com?tls=opportunistic", errors.New("a way that need not be encrypted")},
+		{"mail.url", "smtp://u@mail.example.com", errors.New("and not both")},
+		{"mail.url", "smtp://:p@mail.example.com", errors.New("and not both")},
+		{"mail.url", "smtp://mail.example.com?tls=off", errors.New("none of required, opportunistic and none")},
+		{"mail.url", "smtp://mail.example.com?tls=none&tls=required", errors.New("a parameter that it cannot have")},
+		{"mail.url", "smtp://mail.example.com?TLS=none", errors.New("a parameter that it cannot have")},
+		{"mail.url", "smtp://mail.example.com?tls=%zz", errors.New("a parameter that it cannot have")},
+		{"mail.url", "smtps://mail.example.com?tls=none", errors.New("a parameter that it cannot have")},
+		{"mail.url", "smtp://u:p@ss/w#rd@h", errors.New("is no URL")},
+		{"mail.url", "smtp://", errors.New("names no host")},
+		{"mail.url", "smtp:mail.example.com", errors.New("is no URL")},
+		{"mail.url", "smtp://h:0", errors.New("no port")},
+		{"mail.url", "smtp://h:65536", errors.New("no port")},
+		{"mail.url", "mail.example.com:25", errors.New("begins with none of")},
+		{"mail.from", "auto", "Gatehouse <no-reply@localhost>"},
+		{"mail.from", "Shop <shop@example.com>", "Shop <shop@example.com>"},
+		{"mail.from", "shop", errors.New("is no address")},
+		{"mail.from", "a@b.c, d@e.f", errors.New("is no address")},
+		{"mail.from", "a@b.c\r\nBcc: d@e.f", errors.New("is no address")},
+		{"mail.from", "a@예시.example", errors.New("is not ASCII")},
+		{"mail.link", "auto", "http://localhost:8080"},
+		{"mail.link", "https://Shop.example.com/account/", "https://shop.example.com/account"},
+		{"mail.link", "http://localhost:3000", "http://localhost:3000"},
+		{"mail.link", "http://shop.example.com", errors.New("take what stands in the link")},
+		{"mail.link", "https://shop.example.com/?a=b", errors.New("more than scheme, host, port and path")},
+		{"mail.link", "https://shop.example.com/#a", errors.New("more than scheme, host, port and path")},
+		{"mail.link", "shop.example.com", errors.New("does not begin with")},
+		{"secret", "", ""},
+		{"secret", strings.Repeat("a", 32) + ", " + strings.Repeat("b", 40), "***,***"},
+		{"secret", strings.Repeat("a", 31), errors.New("less than 32")},
+		{"secret", strings.Repeat("a", 32) + ",", errors.New("less than 32")},
 		{"log.level", "WARN", "WARN"},
 		{"log.level", "loud", errors.New("is no level")},
 		{"log.format", "json", "json"},
@@ -198,6 +275,9 @@ func field(c configs.Config, key string) string {
 	v := map[string]any{
 		"listen": c.Listen, "public_url": c.PublicURL, "trusted_proxies": join(c.TrustedProxies), "trusted_origins": join(c.TrustedOrigins),
 		"database.url": c.Database, "migrate": c.Migrate, "session.idle": c.Session.Idle, "session.renewal_step": c.Session.Step,
+		"session.max": c.SessionMax, "registration": c.Verified, "reauth": c.Reauth, "throttle.sign_in": c.Throttle.SignIn, "throttle.search": c.Throttle.Search,
+		"mail.url": c.Mail.Server.String() + " " + c.MailFolder(), "mail.from": c.MailFrom(), "mail.link": c.MailLink(&url.URL{Scheme: "http", Host: "localhost:8080"}),
+		"secret":     c.Secrets,
 		"hash.slots": c.HashSlots, "body_limit": c.BodyLimit, "log.level": c.LogLevel, "log.format": c.LogFormat,
 	}[key]
 	return fmt.Sprint(v)
@@ -320,10 +400,59 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	}
 }
 
+// Where mails go, and from whom, follows from where the data is kept and where
+// people reach the service.
+func TestMailFollows(t *testing.T) {
+	for _, tt := range []struct{ database, public, folder, from string }{
+		{"sqlite:/var/lib/gatehouse/g.db", "https://shop.example.com", "/var/lib/gatehouse/mail", "Gatehouse <no-reply@shop.example.com>"},
+		{"sqlite:g.db", "https://예시.example", "mail", "Gatehouse <no-reply@xn--vv4b11d.example>"},
+		{"postgres://h/d", "http://127.0.0.1:8080", "data/mail", "Gatehouse <no-reply@localhost>"},
+		{"memory:", "http://[::1]:8080", "", "Gatehouse <no-reply@localhost>"},
+	} {
+		got, err := load(t, configs.Input{Flags: map[string]string{"database.url": tt.database, "public_url": tt.public}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := got.Config; c.MailFolder() != tt.folder || c.MailFrom() != tt.from {
+			t.Errorf("with %s and %s mails go to %q from %q, want %q, %q", tt.database, tt.public, c.MailFolder(), c.MailFrom(), tt.folder, tt.from)
+		}
+	}
+}
+
+// Each secret is masked by its own mask, in whatever way it is given and shown.
+func TestSecretsAreMasked(t *testing.T) {
+	const word = "secretword-secretword-secretword"
+	t.Chdir(t.TempDir())
+	write(t, "secrets", word+"1\r\n"+word+"2\n\n")
+	got, err := configs.Load(configs.Input{Environ: []string{
+		"GATEHOUSE_SECRET_FILE=secrets", "GATEHOUSE_DATABASE_URL=postgres://u:" + word + "@h/d", "GATEHOUSE_MAIL_URL=smtps://u:" + word + "@h",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Config.Secrets) != 2 || got.Config.Secrets[1] != word+"2" || got.Config.Mail.Server.Password != word {
+		t.Errorf("Load reads %d secrets, want two out of the file, and the password of the mail server", len(got.Config.Secrets))
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("all", "secrets", got.Config.Secrets, "server", got.Config.Mail.Server, "database", got.Config.Database)
+	shown := fmt.Sprintf("%v %+v %#v %s", got.Config, got.Config, got.Config, log.String())
+	for _, v := range got.Values {
+		shown += v.Text + v.Source + v.Meaning(got.Config)
+		if want, has := map[string]string{"secret": "***,***", "database.url": "postgres://u:***@h/d", "mail.url": "smtps://u:***@h"}[v.Setting.Key]; has && v.Text != want {
+			t.Errorf("%s is shown as %q, want %q", v.Setting.Key, v.Text, want)
+		}
+	}
+	if strings.Contains(shown, "secretword") {
+		t.Errorf("a secret is shown in %s", shown)
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	got, err := load(t, configs.Input{
 		Environ: []string{"GATEHOUSE_LISTENS=:1", "GATEHOUSE_PORT_8080_TCP=x", "GATEHOUSE_CONFIG=", "HOME=/"},
-		Flags:   map[string]string{"database.url": "postgres://u:p@h/d?sslpassword=p"},
+		Flags: map[string]string{
+			"database.url": "postgres://u:p@h/d?sslpassword=p", "mail.url": "smtp://u:p@h", "secret": strings.Repeat("x", 32),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +460,9 @@ func TestWarnings(t *testing.T) {
 	want := []string{
 		"the environment variable GATEHOUSE_LISTENS means nothing to Gatehouse; did you mean GATEHOUSE_LISTEN?",
 		"the environment variable GATEHOUSE_PORT_8080_TCP means nothing to Gatehouse",
-		"--database-url holds a password, which everybody on this machine can see in the list of processes; GATEHOUSE_DATABASE_URL_FILE is safer",
+		"--database-url holds a secret, which everybody on this machine can see in the list of processes; GATEHOUSE_DATABASE_URL_FILE is safer",
+		"--secret holds a secret, which everybody on this machine can see in the list of processes; GATEHOUSE_SECRET_FILE is safer",
+		"--mail-url holds a secret, which everybody on this machine can see in the list of processes; GATEHOUSE_MAIL_URL_FILE is safer",
 	}
 	if !reflect.DeepEqual(got.Warnings, want) {
 		t.Errorf("warnings %q, want %q", got.Warnings, want)
@@ -354,7 +485,7 @@ func TestPublic(t *testing.T) {
 // FuzzValues holds the readers to this: whatever is written, there is no panic,
 // and a fault or a configuration, never both.
 func FuzzValues(f *testing.F) {
-	for i, text := range []string{":80", "https://a", "10.0.0.0/8,::1", "https://a,https://b", "sqlite:x", "9", "auto", "1d1h", "64KiB", "warn", "\x00", "[::1%25x]:1"} {
+	for i, text := range []string{":80", "https://a", "10.0.0.0/8,::1", "https://a,https://b", "sqlite:x", "9", "auto", "1d1h", "64KiB", "warn", "\x00", "[::1%25x]:1", "smtp://u:p@h:25?tls=none", "10/15m", "https://h/p", "A <a@b>"} {
 		f.Add(uint8(i), text)
 	}
 	settings := configs.Settings()

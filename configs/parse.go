@@ -149,6 +149,15 @@ func parseDatabase(d *Database, s string) error {
 	return nil
 }
 
+// maskDatabase shows a database's URL as [Database.String] does.
+func maskDatabase(s string) string {
+	var d Database
+	if parseDatabase(&d, s) != nil {
+		return masked
+	}
+	return d.String()
+}
+
 // maskURL hides the passwords of a database URL: that of its user and those
 // among its parameters.
 func maskURL(s string) string {
@@ -170,6 +179,32 @@ func maskURL(s string) string {
 }
 
 const masked = "***"
+
+// minSecret is how long a secret is at the least, in characters. Out of a
+// generator they have four bits at the least, as hexadecimal digits do.
+const minSecret = 32
+
+func parseSecrets(s string) (Secrets, error) {
+	secrets := Secrets(split(s))
+	for _, one := range secrets {
+		if len(one) < minSecret {
+			return nil, errors.New("has less than 32 characters, or a comma in it")
+		}
+	}
+	return secrets, nil
+}
+
+func maskSecrets(s string) string { return Secrets(split(s)).String() }
+
+func parseRegistration(s string) (verified bool, err error) {
+	switch s {
+	case "open":
+		return false, nil
+	case "verified":
+		return true, nil
+	}
+	return false, errors.New("is neither open nor verified")
+}
 
 func parseMigrate(s string) (bool, error) {
 	switch s {

@@ -2,13 +2,13 @@ package configs
 
 import (
 	"fmt"
-	"net"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"gatehouse/domain/throttle"
 	"gatehouse/domain/user"
 )
 
@@ -25,6 +25,7 @@ type Setting struct {
 	List    bool       // in YAML a list, elsewhere parted by commas
 
 	apply func(c *Config, text string) error // its error reads on after the text: "is no duration"
+	mask  func(text string) string           // of a secret: what may be seen of it, with *** for the rest
 	means func(Config) string                // what "auto" came to; nil where there is no such word
 }
 
@@ -43,7 +44,7 @@ const MaxLifetime = 400 * 24 * time.Hour
 
 // Settings are all settings, in the order of the example file.
 func Settings() []Setting {
-	return slices.Concat(serving(), storing(), lasting(), bounding(), logging())
+	return slices.Concat(serving(), storing(), mailing(), lasting(), guarding(), bounding(), logging())
 }
 
 func serving() []Setting {
@@ -59,10 +60,7 @@ func serving() []Setting {
 			Help:    "URL under which people reach the service; it decides about cookies and HSTS.",
 			Accepts: "https://host[:port]; http:// for localhost alone, since without TLS a session can be taken on the way; or auto for http://localhost with the port of listen",
 			apply:   func(c *Config, s string) error { return parse(&c.PublicURL, s, parsePublicURL) },
-			means: func(c Config) string {
-				_, port, _ := net.SplitHostPort(c.Listen)
-				return localURL(port).String()
-			},
+			means:   func(c Config) string { return c.expected().String() },
 		}),
 		define(Setting{
 			Key: "trusted_proxies", List: true,
@@ -82,7 +80,7 @@ func serving() []Setting {
 func storing() []Setting {
 	return []Setting{
 		define(Setting{
-			Key: "database.url", Default: "sqlite:data/gatehouse.db", Secret: true, Env: []Variable{{Name: "DATABASE_URL"}},
+			Key: "database.url", Default: "sqlite:data/gatehouse.db", Secret: true, mask: maskDatabase, Env: []Variable{{Name: "DATABASE_URL"}},
 			Help:    "Where everything is kept.",
 			Accepts: "postgres://user:password@host:5432/name, sqlite:PATH, or memory: which keeps nothing",
 			apply:   func(c *Config, s string) error { return parseDatabase(&c.Database, s) },
@@ -100,6 +98,43 @@ func storing() []Setting {
 			Help:    "Whether serve brings the database's schema up to date by itself.",
 			Accepts: "auto, or off for those who run \"gatehouse migrate up\" first",
 			apply:   func(c *Config, s string) error { return parse(&c.Migrate, s, parseMigrate) },
+		}),
+		define(Setting{
+			Key: "secret", Secret: true, List: true, mask: maskSecrets,
+			Help:    "What device cookies and second factors are sealed with, the newest first; where there is none, a key is kept in the database.",
+			Accepts: "texts of at least 32 characters without commas; the first seals, all open",
+			apply:   func(c *Config, s string) error { return parse(&c.Secrets, s, parseSecrets) },
+		}),
+	}
+}
+
+func mailing() []Setting {
+	return []Setting{
+		define(Setting{
+			Key: "mail.url", Default: auto, Secret: true, mask: maskMail,
+			Help:    "Where mails go.",
+			Accepts: "smtp://user:password@host:587 (with STARTTLS, unless ?tls=none or opportunistic says otherwise), smtps://user:password@host:465, file:FOLDER, or auto for the folder mail beside the data",
+			apply:   func(c *Config, s string) error { return parseMail(&c.Mail, s) },
+			means: func(c Config) string {
+				if folder := c.MailFolder(); folder != "" {
+					return "file:" + folder
+				}
+				return "a folder that is deleted in the end"
+			},
+		}),
+		define(Setting{
+			Key: "mail.from", Default: auto,
+			Help:    "Who mails come from.",
+			Accepts: "an address, such as Gatehouse <no-reply@example.com>, or auto for no-reply at the host of public_url",
+			apply:   func(c *Config, s string) error { return parse(&c.Mail.From, s, parseMailFrom) },
+			means:   Config.MailFrom,
+		}),
+		define(Setting{
+			Key: "mail.link", Default: auto,
+			Help:    "URL in front of /password/reset and /email/verify in the links of mails: where your pages for them are.",
+			Accepts: "https://host[:port][/path]; http:// for localhost alone; or auto for public_url",
+			apply:   func(c *Config, s string) error { return parse(&c.Mail.Link, s, parseMailLink) },
+			means:   func(c Config) string { return c.MailLink(c.expected()) },
 		}),
 	}
 }
@@ -124,12 +159,56 @@ func lasting() []Setting {
 			apply: func(c *Config, s string) error { return parse(&c.Session.Remembered, s, lifetime) },
 		}),
 		define(Setting{
+			Key: "session.max", Default: "20", Accepts: "a whole number from 1 to 1000, or 0 for no bound",
+			Help:  "Sessions that one user has at a time; a further one ends the oldest.",
+			apply: func(c *Config, s string) error { return parse(&c.SessionMax, s, wholeNumber(0, 1000)) },
+		}),
+		define(Setting{
 			Key: "session.renewal_step", Default: "5m", Accepts: "a duration from 100ms to 24h",
 			Help: "The use of a session is written down at most this often.",
 			apply: func(c *Config, s string) error {
 				return parse(&c.Session.Step, s, duration(100*time.Millisecond, 24*time.Hour))
 			},
 		}),
+	}
+}
+
+func guarding() []Setting {
+	bound := func(key, limit, help string, rule func(*Throttles) *throttle.Rule, read func(string) (throttle.Rule, error)) Setting {
+		return define(Setting{
+			Key: "throttle." + key, Default: limit, Help: help, Accepts: acceptsThrottle,
+			apply: func(c *Config, s string) error { return parse(rule(&c.Throttle), s, read) },
+		})
+	}
+	return []Setting{
+		define(Setting{
+			Key: "registration", Default: "open",
+			Help:    "Whether whoever registers may sign in at once, or has to answer a mail first.",
+			Accepts: "open, or verified, which tells nobody who has an account",
+			apply:   func(c *Config, s string) error { return parse(&c.Verified, s, parseRegistration) },
+		}),
+		define(Setting{
+			Key: "reauth", Default: "10m",
+			Help:    "How long after showing who one is sensitive acts need no password.",
+			Accepts: "a duration from 1s to 24h",
+			apply:   func(c *Config, s string) error { return parse(&c.Reauth, s, duration(time.Second, 24*time.Hour)) },
+		}),
+		bound("sign_in", "10/15m", "Failures to sign in, in a row, to one account from one network.",
+			func(t *Throttles) *throttle.Rule { return &t.SignIn }, inARow(30*time.Second)),
+		bound("account", "100/15m", "Failures to sign in, in a row, to one account from anywhere.",
+			func(t *Throttles) *throttle.Rule { return &t.Account }, inARow(time.Minute)),
+		bound("network", "300/15m", "Failures to sign in, in a row, from one network to whatever accounts.",
+			func(t *Throttles) *throttle.Rule { return &t.Network }, inARow(time.Minute)),
+		bound("code", "10/15m", "Wrong codes of a second factor, in a row, for one account.",
+			func(t *Throttles) *throttle.Rule { return &t.Code }, inARow(30*time.Second)),
+		bound("confirm", "10/15m", "Wrong present passwords, in a row, from somebody who is signed in.",
+			func(t *Throttles) *throttle.Rule { return &t.Confirm }, inARow(30*time.Second)),
+		bound("register", "60/1h", "Registrations from one network.",
+			func(t *Throttles) *throttle.Rule { return &t.Register }, perWindow),
+		bound("forgot", "20/1h", "Mails that may be asked for to one address; from one network three times as many.",
+			func(t *Throttles) *throttle.Rule { return &t.Forgot }, perWindow),
+		bound("search", "600/1m", "Searches from one network.",
+			func(t *Throttles) *throttle.Rule { return &t.Search }, perWindow),
 	}
 }
 
