@@ -10,10 +10,19 @@ import (
 	"time"
 )
 
-// pruneEvery is how often sessions that have run out are deleted, on average.
-// Each wait is between half of it and one and a half, so that nodes which were
-// started together do not prune together.
-const pruneEvery = 10 * time.Minute
+// How often what has run out is deleted, and how often letters are looked for,
+// on average. Each wait is between half of it and one and a half, so that nodes
+// which were started together do not work together.
+const (
+	pruneEvery   = 10 * time.Minute
+	deliverEvery = time.Second
+)
+
+// task is something to be done again and again.
+type task struct {
+	run   func(context.Context)
+	every time.Duration
+}
 
 // work is what runs beside the requests.
 type work struct {
@@ -22,13 +31,13 @@ type work struct {
 }
 
 // startWork runs each task again and again until the work is stopped.
-func startWork(log *slog.Logger, tasks ...func(context.Context)) *work {
+func startWork(log *slog.Logger, tasks ...task) *work {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &work{cancel: cancel}
-	for _, task := range tasks {
+	for _, t := range tasks {
 		w.done.Go(func() {
-			for wait(ctx, pruneEvery/2+rand.N(pruneEvery)) {
-				supervised(ctx, log, task)
+			for wait(ctx, t.every/2+rand.N(t.every)) {
+				supervised(ctx, log, t.run)
 			}
 		})
 	}
@@ -64,15 +73,39 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// prune deletes sessions that have run out.
+// prune deletes what has run out.
 func (n *Node) prune(ctx context.Context) {
+	for what, prune := range map[string]func(context.Context) (int, error){
+		"sessions": n.house.sessions.Prune, "tickets": n.house.accounts.Prune, "counts of tries": n.house.guard.Prune,
+	} {
+		n.pruneOne(ctx, what, prune)
+	}
+}
+
+func (n *Node) pruneOne(ctx context.Context, what string, prune func(context.Context) (int, error)) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	deleted, err := n.house.sessions.Prune(ctx)
+	deleted, err := prune(ctx)
 	switch log := n.program.Log; {
 	case err != nil && ctx.Err() != context.Canceled:
-		log.WarnContext(ctx, "pruning sessions failed; it is tried again later", "error", err)
+		log.WarnContext(ctx, "pruning failed; it is tried again later", "what", what, "error", err)
 	case deleted > 0:
-		log.DebugContext(ctx, "pruned sessions that had run out", "deleted", deleted)
+		log.DebugContext(ctx, "pruned what had run out", "what", what, "deleted", deleted)
 	}
+}
+
+// deliver sends the letters that are due. That it does not work is told once,
+// and again when it works: it is tried every second.
+func (n *Node) deliver(ctx context.Context) {
+	sent, err := n.mailing.Deliver(ctx)
+	failed := err != nil && ctx.Err() == nil
+	switch log := n.program.Log; {
+	case failed && !n.undelivered:
+		log.WarnContext(ctx, "mail could not be sent; it is tried again", "error", oneLine(err))
+	case failed:
+		log.DebugContext(ctx, "mail could still not be sent", "error", oneLine(err))
+	case sent > 0:
+		log.InfoContext(ctx, "mail sent", "letters", sent)
+	}
+	n.undelivered = failed || n.undelivered && sent == 0 && ctx.Err() == nil
 }

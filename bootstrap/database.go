@@ -40,7 +40,19 @@ type stores struct {
 	directory ports.SessionDirectory
 	products  ports.ProductRepository
 	policies  ports.PolicyRepository
+	factors   ports.FactorRepository
+	tickets   ports.TicketRepository
+	ledger    ledger
+	outbox    ports.Outbox
+	limiter   ports.Limiter
+	keys      ports.KeyKeeper
 	health    map[string]ports.Health
+}
+
+// ledger is both sides of the audit log.
+type ledger interface {
+	ports.Ledger
+	ports.AuditLog
 }
 
 // openDatabase opens what the configuration names. Nothing is read or written
@@ -244,19 +256,28 @@ func (d *database) migrating(use func(*migrations.Migrator) error) error {
 
 // stores opens the ports over a database that is up to date.
 func (d *database) stores(ctx context.Context) (stores, error) {
-	switch d.config.Kind {
-	case configs.Postgres:
-		s, err := fiberstore.OpenPostgres(ctx, d.pool)
-		if err != nil {
-			return stores{}, d.unusable(err)
-		}
-		health := map[string]ports.Health{"database": d.orm, "sessions": s}
-		return stores{d.orm.Users(), s, s, d.orm.Products(), d.orm.Policies(), health}, nil
-	case configs.SQLite:
-		s := d.orm.Sessions()
-		health := map[string]ports.Health{"database": d.orm}
-		return stores{d.orm.Users(), s, s, d.orm.Products(), d.orm.Policies(), health}, nil
+	if m := d.memory; m != nil {
+		return stores{
+			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(),
+			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), outbox: m.Outbox(), limiter: m.Limiter(), keys: m.Keys(),
+			health: map[string]ports.Health{"database": m},
+		}, nil
 	}
-	m := d.memory
-	return stores{m.Users(), m.Sessions(), m.Sessions(), m.Products(), m.Policies(), map[string]ports.Health{"database": m}}, nil
+	o := d.orm
+	s := stores{
+		users: o.Users(), products: o.Products(), policies: o.Policies(),
+		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), outbox: o.Outbox(), limiter: o.Limiter(), keys: o.Keys(),
+		health: map[string]ports.Health{"database": o},
+	}
+	if d.config.Kind == configs.SQLite {
+		s.sessions, s.directory = o.Sessions(), o.Sessions()
+		return s, nil
+	}
+	kept, err := fiberstore.OpenPostgres(ctx, d.pool)
+	if err != nil {
+		return stores{}, d.unusable(err)
+	}
+	s.sessions, s.directory = kept, kept
+	s.health["sessions"] = kept
+	return s, nil
 }

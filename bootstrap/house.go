@@ -6,12 +6,18 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
+	"gatehouse/adapters/aead"
 	"gatehouse/adapters/argon2id"
 	"gatehouse/adapters/casbinauthz"
+	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
+	"gatehouse/adapters/totp"
+	"gatehouse/adapters/useragent"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/guard"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
 	"gatehouse/configs"
@@ -26,8 +32,11 @@ type house struct {
 	database   *database
 	stores     stores
 	random     ports.Random
+	sealer     ports.Sealer
+	devices    ports.Devices
 	authorizer *casbinauthz.Authorizer
 	vocabulary access.Vocabulary
+	guard      *guard.Guard
 	accounts   *accounts.Service
 	sessions   *sessions.Service
 	products   *products.Service
@@ -75,22 +84,71 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	hasher := argon2id.New(argon2id.Config{Slots: p.Config.HashSlots})
+	sealer, err := newSealer(ctx, p, kept.keys, random)
+	if err != nil {
+		return nil, err
+	}
+	h := &house{database: d, stores: kept, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary}
+	h.serve(p, argon2id.New(argon2id.Config{Slots: p.Config.HashSlots}))
+	return h, nil
+}
 
-	h := &house{database: d, stores: kept, random: random, authorizer: authorizer, vocabulary: vocabulary}
+// serve builds the services.
+func (h *house) serve(p Program, hasher ports.PasswordHasher) {
+	c, kept := p.Config, h.stores
+	codes, verified := totp.New(issuer(c)), c.Registration == configs.Verified
+	h.devices = useragent.New()
+	h.guard = guard.New(guard.Config{Shared: kept.limiter, Own: memory.NewLimiter(ownCounts), Rules: c.Throttle, Now: p.Now})
 	h.sessions = sessions.New(sessions.Config{
-		Users: kept.users, Sessions: kept.sessions, Directory: kept.directory,
-		Hasher: hasher, Random: random, Now: p.Now, Lifetime: p.Config.Session,
+		Users: kept.users, Sessions: kept.sessions, Directory: kept.directory, Factors: kept.factors, Ledger: kept.ledger,
+		Hasher: hasher, Codes: codes, Sealer: h.sealer, Devices: h.devices, Random: h.random, Now: p.Now, Guard: h.guard,
+		Lifetime: c.Session, Max: c.MaxSessions, Reauth: c.Reauth, Verified: verified,
 	})
 	h.accounts = accounts.New(accounts.Config{
-		Users: kept.users, Directory: kept.directory, Products: kept.products, Sessions: h.sessions,
-		Hasher: hasher, Random: random, Now: p.Now, Passwords: passwordRules(p.Config),
+		Users: kept.users, Directory: kept.directory, Products: kept.products, Tickets: kept.tickets, Factors: kept.factors,
+		Ledger: kept.ledger, Log: kept.ledger, Outbox: kept.outbox, Sessions: h.sessions, Guard: h.guard,
+		Hasher: hasher, Codes: codes, Sealer: h.sealer, Random: h.random, Now: p.Now,
+		Passwords: passwordRules(c), Verified: verified, Even: evenTime,
 	})
 	h.products = products.New(products.Config{
-		Products: kept.products, Authorizer: authorizer, Random: random, Now: p.Now, Rules: p.Extensions.ProductRules,
+		Products: kept.products, Authorizer: h.authorizer, Ledger: kept.ledger, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
 	})
-	h.operator = &administration.Operator{Users: kept.users, Accounts: h.accounts, Now: p.Now}
-	return h, nil
+	h.operator = &administration.Operator{
+		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,
+	}
+}
+
+// ownCounts is how many counts of tries a node keeps for itself while the
+// database cannot count: some 10 MiB.
+const ownCounts = 50_000
+
+// evenTime is how long those answers take whose duration would tell whether
+// there is an account: longer than the work behind them.
+const evenTime = 100 * time.Millisecond
+
+// issuer is what authenticator apps show a code to be for: the host that people
+// know the service by.
+func issuer(c configs.Config) string {
+	if c.PublicURL == nil || configs.IsLoopback(c.PublicURL.Hostname()) {
+		return "Gatehouse"
+	}
+	return c.PublicURL.Hostname()
+}
+
+// newSealer seals under the secrets of the configuration, or under the key that
+// the nodes over the database share.
+func newSealer(ctx context.Context, p Program, keys ports.KeyKeeper, random ports.Random) (*aead.Sealer, error) {
+	var secrets [][]byte
+	for _, s := range p.Config.Secrets {
+		secrets = append(secrets, []byte(s))
+	}
+	// The key of the database opens what was sealed before a secret was
+	// configured.
+	key, err := keys.Key(ctx, random.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	return aead.New(append(secrets, key[:])...)
 }
 
 // passwordRules keeps people from using the service's own names as passwords:

@@ -21,6 +21,7 @@ import (
 
 	"gatehouse/adapters/httpapi"
 	"gatehouse/adapters/system"
+	"gatehouse/application/mailing"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
 	"gatehouse/domain/product"
@@ -77,6 +78,9 @@ type Node struct {
 	listener net.Listener
 	server   *httpapi.Server
 	public   *url.URL
+	mailing  *mailing.Service
+
+	undelivered bool // the last mails could not be sent; of the worker that sends them
 }
 
 // Open opens everything and listens; [Node.Run] serves. Whatever it opened
@@ -106,7 +110,7 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	n.public = c.Public(ln.Addr())
 	n.server, err = httpapi.New(httpapi.Config{
-		Accounts: h.accounts, Sessions: h.sessions, Products: h.products,
+		Accounts: h.accounts, Sessions: h.sessions, Products: h.products, Devices: h.devices,
 		Health:         h.health(),
 		PublicURL:      n.public,
 		TrustedOrigins: c.TrustedOrigins, TrustedProxies: c.TrustedProxies,
@@ -114,6 +118,9 @@ func (n *Node) listen(ctx context.Context) error {
 		Random: h.random, Now: n.program.Now, Log: n.program.Log, Version: n.program.Version,
 	})
 	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if err := n.post(); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	n.listener = ln
@@ -130,7 +137,7 @@ func (n *Node) URL() string { return n.public.String() }
 // end: /readyz answers 503, for the configured delay everything is still
 // served, then the listener closes. It returns nil if nothing had to be cut.
 func (n *Node) Run(ctx context.Context) error {
-	work := startWork(n.program.Log, n.prune)
+	work := startWork(n.program.Log, task{n.prune, pruneEvery}, task{n.deliver, deliverEvery})
 	defer work.stop()
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(n.listener) }()
