@@ -18,12 +18,12 @@ func TestBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		runs := 0
-		work := bootstrap.StartWork(slog.New(slog.NewTextHandler(&log, nil)), func(context.Context) {
+		work := bootstrap.StartWork(slog.New(slog.NewTextHandler(&log, nil)), bootstrap.EveryTenMinutes(func(context.Context) {
 			runs++
 			if runs == 1 {
 				panic("the first time")
 			}
-		})
+		}))
 		time.Sleep(4 * time.Hour)
 		bootstrap.StopWork(work)
 		if runs < 18 || runs > 30 {

@@ -5,6 +5,7 @@ import (
 
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/adapters/memory"
+	"gatehouse/adapters/totp"
 )
 
 // OpenStores opens what a program would serve from, for the HTTP tables, with a
@@ -16,6 +17,7 @@ func OpenStores(ctx context.Context, p Program) (httptests.Stores, func() error,
 	}
 	return httptests.Stores{
 		Users: h.stores.users, Sessions: h.stores.sessions, Directory: h.stores.directory, Products: h.stores.products,
-		Authorizer: h.authorizer, Hasher: memory.Hasher{}, Random: h.random,
+		Factors: h.stores.factors, Tickets: h.stores.tickets, Outbox: h.stores.outbox, Ledger: h.stores.ledger, Audit: h.stores.ledger, Limiter: h.stores.limiter,
+		Authorizer: h.authorizer, Hasher: memory.Hasher{}, Codes: totp.New("Gatehouse"), Sealer: h.sealer, Devices: h.devices, Random: h.random,
 	}, h.close, nil
 }

@@ -96,19 +96,19 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 // serve builds the services.
 func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	c, kept := p.Config, h.stores
-	codes, verified := totp.New(issuer(c)), c.Registration == configs.Verified
+	codes := totp.New(issuer(c))
 	h.devices = useragent.New()
-	h.guard = guard.New(guard.Config{Shared: kept.limiter, Own: memory.NewLimiter(ownCounts), Rules: c.Throttle, Now: p.Now})
+	h.guard = guard.New(guard.Config{Shared: kept.limiter, Own: memory.NewLimiter(ownCounts), Rules: guard.Rules(c.Throttle), Now: p.Now})
 	h.sessions = sessions.New(sessions.Config{
 		Users: kept.users, Sessions: kept.sessions, Directory: kept.directory, Factors: kept.factors, Ledger: kept.ledger,
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Devices: h.devices, Random: h.random, Now: p.Now, Guard: h.guard,
-		Lifetime: c.Session, Max: c.MaxSessions, Reauth: c.Reauth, Verified: verified,
+		Lifetime: c.Session, Max: c.SessionMax, Reauth: c.Reauth, Verified: c.Verified,
 	})
 	h.accounts = accounts.New(accounts.Config{
 		Users: kept.users, Directory: kept.directory, Products: kept.products, Tickets: kept.tickets, Factors: kept.factors,
 		Ledger: kept.ledger, Log: kept.ledger, Outbox: kept.outbox, Sessions: h.sessions, Guard: h.guard,
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Random: h.random, Now: p.Now,
-		Passwords: passwordRules(c), Verified: verified, Even: evenTime,
+		Passwords: passwordRules(c), Verified: c.Verified, Even: evenTime,
 	})
 	h.products = products.New(products.Config{
 		Products: kept.products, Authorizer: h.authorizer, Ledger: kept.ledger, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,

@@ -35,6 +35,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Fill in a small catalogue and three users, to try things with."`
 	User    userCommands   `cmd:"" help:"Create, list and change users."`
 	Policy  policyCommands `cmd:"" help:"Show and check who may do what."`
+	Audit   auditCommands  `cmd:"" help:"Check the audit log."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date, or back."`
 	Config  configCommands `cmd:"" help:"Show the configuration."`
 	Health  healthCommand  `cmd:"" help:"Ask a running service whether it is well."`

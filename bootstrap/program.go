@@ -80,7 +80,8 @@ type Node struct {
 	public   *url.URL
 	mailing  *mailing.Service
 
-	undelivered bool // the last mails could not be sent; of the worker that sends them
+	mailFolder  string // where mails go; "" for to a mail server
+	undelivered bool   // the last mails could not be sent; of the worker that sends them
 }
 
 // Open opens everything and listens; [Node.Run] serves. Whatever it opened

@@ -65,7 +65,7 @@ func (c *call) collectLess() {
 // where the data is kept.
 func (c *call) greet(n *Node, loaded configs.Loaded) {
 	log := n.program.Log
-	log.Info("serving", "url", n.URL(), "listen", n.Addr().String(), "database", loaded.Config.Database, "version", n.program.Version)
+	log.Info("serving", "url", n.URL(), "listen", n.Addr().String(), "database", loaded.Config.Database, "mail", n.mailGoes(), "version", n.program.Version)
 	for _, w := range n.doubts() {
 		log.Warn(w)
 	}
@@ -89,6 +89,9 @@ func (n *Node) doubts() []string {
 	if config.Database.Kind == configs.Memory {
 		out = append(out, "memory: keeps nothing: all users, sessions and products are gone when this process ends")
 	}
+	if n.noMailServer() {
+		out = append(out, "no mail server is configured: mails are put into "+n.mailGoes()+", where nobody gets them; GATEHOUSE_MAIL_URL=smtp://… sends them")
+	}
 	return out
 }
 
@@ -101,6 +104,7 @@ func (n *Node) greeting(name, where string) string {
 	line("")
 	line("    the API, to read and to try   %s/docs", n.URL())
 	line("    the data                      %s", n.whereabouts())
+	line("    mails                         %s", n.mailGoes())
 	line("")
 	if n.program.Config.Database.Kind == configs.Memory {
 		line("  Next:  register with  curl %s/register --json '{\"email\":\"you@example.com\",\"password\":\"correct horse\"}'", n.URL())
