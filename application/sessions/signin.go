@@ -67,10 +67,19 @@ func (s *Service) SignIn(ctx context.Context, c Credentials, d session.Device, o
 		return SignedIn{}, s.failed(ctx, u, why, attempt)
 	}
 	attempt.Passed(ctx)
-	if u, err = s.rehash(ctx, u, password); err != nil {
+	in, err := s.admit(ctx, password, entrance{user: u, device: d, remember: c.Remember, known: c.KnownDevice, over: over})
+	if errors.Is(err, fault.NotFound) { // the account was deleted since
+		return SignedIn{}, ErrInvalidCredentials.Because(err)
+	}
+	return in, err
+}
+
+// admit begins a session for somebody who has shown the right password.
+func (s *Service) admit(ctx context.Context, p user.Password, e entrance) (in SignedIn, err error) {
+	if e.user, err = s.rehash(ctx, e.user, p); err != nil {
 		return SignedIn{}, err
 	}
-	return s.begin(ctx, entrance{user: u, device: d, remember: c.Remember, known: c.KnownDevice, over: over})
+	return s.begin(ctx, e)
 }
 
 // find returns the user with the address, or the zero user; an address that
@@ -177,9 +186,7 @@ func (s *Service) begin(ctx context.Context, e entrance) (SignedIn, error) {
 		ID: session.ID{UUID: s.Random.ID(now)}, Key: token.Key(), UserID: e.user.ID(), Epoch: e.user.SessionEpoch(),
 		Remembered: e.remember, Methods: methods, Device: e.device,
 	}, s.Lifetime, now)
-	if err := s.Sessions.Add(ctx, one); errors.Is(err, fault.NotFound) { // the account was deleted since
-		return SignedIn{}, ErrInvalidCredentials.Because(err)
-	} else if err != nil {
+	if err := s.Sessions.Add(ctx, one); err != nil {
 		return SignedIn{}, err
 	}
 	in := SignedIn{User: e.user, Session: one, Token: token}
@@ -293,7 +300,8 @@ func (s *Service) SecondStep(ctx context.Context, pending session.Resumed, c Cod
 	if err := s.Sessions.Replace(ctx, pending.Session.Key(), next, session.Reason{}, now); err != nil {
 		return SignedIn{}, ended(err)
 	}
-	return s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, nil, letters)
+	in, err := s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, nil, letters)
+	return in, ended(err) // the account may have been deleted since
 }
 
 // use takes the code out of the factor. It opens the secret and computes, and
