@@ -23,6 +23,7 @@ import (
 	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
 	"gatehouse/adapters/totp"
+	"gatehouse/adapters/useragent"
 	"gatehouse/application/products"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
@@ -62,18 +63,11 @@ func stores(t testing.TB) httptests.Stores {
 		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
 		Tickets: db.Tickets(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
 		Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
-		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices{}, Random: random,
+		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices, Random: random,
 	}
 }
 
-type devices struct{}
-
-func (devices) Name(ua string) string {
-	if strings.Contains(ua, "Firefox") {
-		return "Firefox on Linux"
-	}
-	return ""
-}
+var devices = useragent.New() // one for all: it takes a while
 
 func TestContract(t *testing.T)  { httptests.Run(t, open) }
 func TestTransport(t *testing.T) { httptests.Transport(t, open) }

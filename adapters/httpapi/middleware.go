@@ -290,7 +290,11 @@ func (s *Server) explain(c *fiber.Ctx) error {
 	if !ok || x.dead == nil || x.alive {
 		return access.ErrUnauthenticated
 	}
-	return s.Sessions.Explain(c.UserContext(), token, x.dead)
+	err := s.Sessions.Explain(c.UserContext(), token, x.dead)
+	if !errors.Is(err, fault.Unauthenticated) {
+		x.setCookie = "" // so that the next answer can tell
+	}
+	return err
 }
 
 // actor is who asks.

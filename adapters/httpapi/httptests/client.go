@@ -235,7 +235,8 @@ func (a *Answer) checkAlways(req *http.Request) {
 		}
 	}
 	path := req.URL.Path
-	shared := path == "/openapi.json" || strings.HasPrefix(path, "/docs")
+	page := (path == "/password/reset" || path == "/email/verify") && (req.Method == "GET" || req.Method == "HEAD")
+	shared := path == "/openapi.json" || strings.HasPrefix(path, "/docs") || page
 	if got := h.Get("Cache-Control"); got != "no-store" && !shared {
 		a.t.Errorf("%s: Cache-Control = %q, want no-store", a.what, got)
 	}

@@ -42,8 +42,10 @@ func (f *Faults) Calls(port string) int {
 func (f *Faults) AllCalls() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, calls := range f.calls {
-		n += calls
+	for port, calls := range f.calls {
+		if port != "resumed" { // which is part of one
+			n += calls
+		}
 	}
 	return n
 }
@@ -113,8 +115,8 @@ func asked[T any](ctx context.Context, f *Faults, port string, ask func() (T, er
 	return ask()
 }
 
-// told is asked for what answers nothing but an error.
-func told(ctx context.Context, f *Faults, port string, tell func() error) error {
+// hitThen is asked for what gives an error alone.
+func hitThen(ctx context.Context, f *Faults, port string, tell func() error) error {
 	if err := f.hit(ctx, port); err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ type brokenUsers struct {
 }
 
 func (b brokenUsers) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
-	return told(ctx, b.f, "users", func() error { return b.UserRepository.Add(ctx, u, with...) })
+	return hitThen(ctx, b.f, "users", func() error { return b.UserRepository.Add(ctx, u, with...) })
 }
 
 func (b brokenUsers) Find(ctx context.Context, id user.ID) (user.User, error) {
@@ -143,7 +145,7 @@ func (b brokenUsers) Update(ctx context.Context, id user.ID, change func(*user.U
 }
 
 func (b brokenUsers) Delete(ctx context.Context, id user.ID, check func(user.User) error, with ...*ports.Along) error {
-	return told(ctx, b.f, "users", func() error { return b.UserRepository.Delete(ctx, id, check, with...) })
+	return hitThen(ctx, b.f, "users", func() error { return b.UserRepository.Delete(ctx, id, check, with...) })
 }
 
 type brokenSessions struct {
@@ -152,7 +154,7 @@ type brokenSessions struct {
 }
 
 func (b brokenSessions) Add(ctx context.Context, s session.Session) error {
-	return told(ctx, b.f, "sessions", func() error { return b.SessionRepository.Add(ctx, s) })
+	return hitThen(ctx, b.f, "sessions", func() error { return b.SessionRepository.Add(ctx, s) })
 }
 
 func (b brokenSessions) Resume(ctx context.Context, k session.Key) (session.Resumed, error) {
@@ -166,7 +168,7 @@ func (b brokenSessions) Resume(ctx context.Context, k session.Key) (session.Resu
 }
 
 func (b brokenSessions) Replace(ctx context.Context, k session.Key, next session.Session, why session.Reason, now time.Time) error {
-	return told(ctx, b.f, "sessions", func() error { return b.SessionRepository.Replace(ctx, k, next, why, now) })
+	return hitThen(ctx, b.f, "sessions", func() error { return b.SessionRepository.Replace(ctx, k, next, why, now) })
 }
 
 func (b brokenSessions) End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
@@ -225,7 +227,7 @@ type brokenProducts struct {
 }
 
 func (b brokenProducts) Add(ctx context.Context, p product.Product) error {
-	return told(ctx, b.f, "products", func() error { return b.ProductRepository.Add(ctx, p) })
+	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Add(ctx, p) })
 }
 
 func (b brokenProducts) Find(ctx context.Context, id product.ID) (product.Product, error) {
@@ -241,7 +243,7 @@ func (b brokenProducts) Update(ctx context.Context, id product.ID, change func(*
 }
 
 func (b brokenProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
-	return told(ctx, b.f, "products", func() error { return b.ProductRepository.Delete(ctx, id, check) })
+	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Delete(ctx, id, check) })
 }
 
 type brokenTickets struct {
@@ -250,7 +252,7 @@ type brokenTickets struct {
 }
 
 func (b brokenTickets) Issue(ctx context.Context, t ticket.Ticket) error {
-	return told(ctx, b.f, "tickets", func() error { return b.TicketRepository.Issue(ctx, t) })
+	return hitThen(ctx, b.f, "tickets", func() error { return b.TicketRepository.Issue(ctx, t) })
 }
 
 func (b brokenTickets) Find(ctx context.Context, k secret.Key, now time.Time) (ticket.Ticket, error) {
@@ -267,11 +269,11 @@ func (b brokenOutbox) Claim(ctx context.Context, now time.Time, lease time.Durat
 }
 
 func (b brokenOutbox) Done(ctx context.Context, id uuid.UUID) error {
-	return told(ctx, b.f, "outbox", func() error { return b.Outbox.Done(ctx, id) })
+	return hitThen(ctx, b.f, "outbox", func() error { return b.Outbox.Done(ctx, id) })
 }
 
 func (b brokenOutbox) Postpone(ctx context.Context, id uuid.UUID, until time.Time, why string) error {
-	return told(ctx, b.f, "outbox", func() error { return b.Outbox.Postpone(ctx, id, until, why) })
+	return hitThen(ctx, b.f, "outbox", func() error { return b.Outbox.Postpone(ctx, id, until, why) })
 }
 
 func (b brokenOutbox) LettersTo(ctx context.Context, id user.ID) ([]mail.Letter, error) {
@@ -284,7 +286,7 @@ type brokenLedger struct {
 }
 
 func (b brokenLedger) Record(ctx context.Context, a ports.Along) error {
-	return told(ctx, b.f, "ledger", func() error { return b.Ledger.Record(ctx, a) })
+	return hitThen(ctx, b.f, "ledger", func() error { return b.Ledger.Record(ctx, a) })
 }
 
 type brokenAudit struct {
@@ -306,11 +308,11 @@ func (b brokenLimiter) Take(ctx context.Context, key string, r throttle.Rule, no
 }
 
 func (b brokenLimiter) Return(ctx context.Context, key string, r throttle.Rule) error {
-	return told(ctx, b.f, "limiter", func() error { return b.Limiter.Return(ctx, key, r) })
+	return hitThen(ctx, b.f, "limiter", func() error { return b.Limiter.Return(ctx, key, r) })
 }
 
 func (b brokenLimiter) Forget(ctx context.Context, keys ...string) error {
-	return told(ctx, b.f, "limiter", func() error { return b.Limiter.Forget(ctx, keys...) })
+	return hitThen(ctx, b.f, "limiter", func() error { return b.Limiter.Forget(ctx, keys...) })
 }
 
 type brokenAuthorizer struct {
@@ -341,5 +343,5 @@ type brokenMailer struct {
 }
 
 func (b brokenMailer) Send(ctx context.Context, m mail.Message) error {
-	return told(ctx, b.f, "mailer", func() error { return b.Mailer.Send(ctx, m) })
+	return hitThen(ctx, b.f, "mailer", func() error { return b.Mailer.Send(ctx, m) })
 }

@@ -367,10 +367,18 @@ func Run(t *testing.T, open Open) {
 	runGroups(t, counted, []group{
 		{"register", testRegister}, {"login", testLogin}, {"cookie", testCookie}, {"clocks", testClocks},
 		{"me", testMe}, {"sessions", testSessions}, {"password", testPassword}, {"fixation", testFixation},
+		{"recovery", testRecovery}, {"reset races", testResetRaces}, {"verification", testVerification}, {"e-mail change", testEmailChange},
+		{"verified registration", testVerifiedRegistration}, {"new device", testNewDevice}, {"languages", testLanguages}, {"mail outage", testMailOutage},
+		{"enrolment", testEnrolment}, {"second step", testSecondStep}, {"pending opens nothing", testPendingOpensNothing},
+		{"recovery codes", testRecoveryCodes}, {"second step races", testSecondStepRaces}, {"step-up", testStepUp},
+		{"throttled account", testThrottledAccount}, {"locked account", testLockedAccount}, {"parallel guesses", testParallelGuesses},
+		{"throttled network", testThrottledNetwork}, {"throttled rates", testThrottledRates}, {"throttled confirmations", testThrottledConfirmations},
+		{"throttle stores", testThrottleStores}, {"reasons", testReasons}, {"cap", testCap}, {"cap beside sign-out", testCapBesideSignOut}, {"devices", testDevices}, {"audit", testAudit},
 		{"leaving", testLeaving}, {"the last admin", testLastAdmin}, {"leaving meanwhile", testLeavingMeanwhile},
 		{"leaving races", testLeavingRace}, {"export", testExport},
 		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"roles count at once", testRolesAtOnce},
-		{"mass assignment", testMassAssignment}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"lists tell the truth", testListsTellTheTruth},
+		{"mass assignment", testMassAssignment}, {"mass assignment everywhere", testMassAssignmentEverywhere},
+		{"forged cookies", testForgedCookies}, {"safe methods", testSafeMethods}, {"forwarded", testForwarded}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},
 		{"parallel patches", testParallelPatches}, {"sign-out races", testSignOutRaces}, {"outages", testOutages},
 		{"service", testService},
@@ -388,7 +396,7 @@ func Transport(t *testing.T, open Open) {
 		{"origin gate", testOriginGate}, {"shared origins", testSharedOrigins}, {"paths and methods", testPaths},
 		{"request id", testRequestID}, {"https", testHTTPS}, {"client address", testClientAddress}, {"docs", testDocs},
 		{"panics", testPanics}, {"deadline", testDeadline}, {"readiness", testReadiness}, {"log", testLog},
-		{"too large", testTooLarge}, {"smuggling", testSmuggling}, {"slow senders", testSlowSenders}, {"shutdown", testShutdown},
+		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"smuggling", testSmuggling}, {"slow senders", testSlowSenders}, {"shutdown", testShutdown},
 	})
 }
 

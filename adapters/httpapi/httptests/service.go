@@ -13,22 +13,34 @@ import (
 
 // testOutages: a store that is away is 503, never 401, never anonymous.
 func testOutages(t *testing.T, open Open) {
-	app := start(t, open, Options{})
+	app := start(t, open, Options{Limits: unlimited})
 	mina := app.SignIn("mina@example.com")
 	id := mina.Offer("status", "published")
-	token := mina.Cookie
+	token, link := mina.Cookie, app.linkFor("mina@example.com")
 	call := func(method, path string, body any) *Answer {
 		t.Helper()
-		mina.Cookie = token
+		if mina.Cookie = token; path == "/login" {
+			mina.Cookie = "" // or it would end with a sign-in that fails half-way
+		}
 		return mina.Do(method, path, body)
 	}
 	change := obj{"currentPassword": password, "newPassword": "another-fine-passphrase"}
+	forget, set, signIn := forgot("mina@example.com"), reset(link, "another-fine-passphrase"), creds("mina@example.com", password)
+	move, proof := obj{"email": "new@example.com", "currentPassword": password}, obj{"password": password}
 	for port, calls := range map[string][][3]any{
 		"sessions": {{"GET", "/me", nil}, {"GET", "/products", nil}, {"GET", "/products/" + id, nil}, {"POST", "/products", teapot()}, {"POST", "/logout", nil},
-			{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}},
-		"users":      {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PATCH", "/me", obj{"name": "x"}}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)}},
-		"hasher":     {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)}},
-		"directory":  {{"GET", "/me/sessions", nil}, {"GET", "/me/export", nil}, {"DELETE", "/me/sessions", nil}, {"DELETE", "/me/sessions/" + id, nil}},
+			{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change},
+			{"POST", "/login/totp", obj{"code": "1"}}, {"POST", "/password/forgot", forget}, {"POST", "/email/verify", obj{"token": link}}, {"POST", "/me/totp", nil}, {"POST", "/me/reauthenticate", proof}},
+		"tickets": {{"POST", "/password/reset", set}, {"POST", "/email/verify", obj{"token": link}}},
+		"ledger":  {{"POST", "/login", signIn}, {"POST", "/login", creds("nobody@example.com", password)}, {"POST", "/password/forgot", forget}, {"POST", "/password/forgot", forgot("nobody@example.com")}, {"POST", "/email/verification", nil}, {"PUT", "/me/email", move}, {"GET", "/me/export", nil}},
+		"factors": {{"POST", "/login", signIn}, {"POST", "/me/totp", nil}, {"POST", "/me/totp/confirm", obj{"code": "1"}}, {"DELETE", "/me/totp", proof}, {"GET", "/me/export", nil}},
+		"outbox":  {{"GET", "/me/export", nil}},
+		"audit":   {{"GET", "/me/export", nil}},
+		"users": {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PATCH", "/me", obj{"name": "x"}}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)},
+			{"POST", "/password/forgot", forget}, {"POST", "/password/reset", set}, {"PUT", "/me/email", move}},
+		"hasher": {{"POST", "/register", creds("x@example.com", password)}, {"POST", "/login", creds("mina@example.com", password)}, {"PUT", "/me/password", change}, {"DELETE", "/me", leaving(password)},
+			{"POST", "/password/reset", set}, {"PUT", "/me/email", move}, {"POST", "/me/reauthenticate", proof}, {"DELETE", "/me/totp", proof}},
+		"directory":  {{"POST", "/login", signIn}, {"GET", "/me/sessions", nil}, {"GET", "/me/export", nil}, {"DELETE", "/me/sessions", nil}, {"DELETE", "/me/sessions/" + id, nil}},
 		"products":   {{"GET", "/products", nil}, {"GET", "/me/export", nil}, {"POST", "/products", teapot()}, {"GET", "/products/" + id, nil}, {"PATCH", "/products/" + id, `{}`}, {"DELETE", "/products/" + id, nil}, {"GET", "/products/" + id + "/permissions", nil}},
 		"authorizer": {{"GET", "/products", nil}, {"POST", "/products", teapot()}, {"GET", "/products/" + id, nil}, {"PATCH", "/products/" + id, `{}`}, {"DELETE", "/products/" + id, nil}, {"GET", "/products/" + id + "/permissions", nil}},
 	} {
@@ -55,9 +67,11 @@ func testOutages(t *testing.T, open Open) {
 	app.Anonymous().Do("GET", "/me", nil, "Cookie", "sid=not-a-token").Want(401, "unauthenticated")
 	app.Anonymous().Do("POST", "/logout", nil, "Cookie", "sid=not-a-token").Want(204, "")
 	app.Anonymous().Do("GET", "/livez", nil).Want(200, "")
+	app.Anonymous().Do("POST", "/login/totp", obj{"code": "1"}, "Cookie", "sid=not-a-token").Want(401, "unauthenticated")
 	app.Faults.Break("sessions", nil)
 	call("GET", "/me", nil).Want(200, "")
 	call("GET", "/products/"+id, nil).Want(200, "")
+	call("POST", "/password/reset", set).Want(204, "") // no outage has used the link up
 }
 
 func testService(t *testing.T, open Open) {
@@ -140,7 +154,7 @@ func testPanics(t *testing.T, open Open) {
 func testDeadline(t *testing.T, open Open) {
 	app := start(t, open, Options{RequestTimeout: 100 * time.Millisecond})
 	mina := app.SignIn("mina@example.com")
-	for port, call := range map[string][2]string{"sessions": {"GET", "/me"}, "products": {"GET", "/products"}, "directory": {"GET", "/me/sessions"}} {
+	for port, call := range map[string][2]string{"sessions": {"GET", "/me"}, "products": {"GET", "/products"}, "directory": {"GET", "/me/sessions"}, "factors": {"POST", "/me/totp"}, "ledger": {"POST", "/email/verification"}} {
 		app.Faults.Break(port, hang)
 		began := time.Now()
 		mina.Do(call[0], call[1], nil).Want(503, "unavailable")

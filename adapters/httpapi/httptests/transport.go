@@ -6,11 +6,54 @@ import (
 	"testing"
 )
 
-// writes are the rows that take a JSON body, as a user may call them.
-func writes(id string) []struct{ method, path string } {
-	return []struct{ method, path string }{
-		{"POST", "/register"}, {"POST", "/login"}, {"PATCH", "/me"}, {"PUT", "/me/password"}, {"POST", "/products"}, {"PATCH", "/products/" + id},
+// write is a row that takes a JSON body, with somebody who may call it and a body
+// that would be accepted.
+type write struct {
+	who          *Client
+	method, path string
+	body         obj
+}
+
+// writes are all of them.
+func writes(t *testing.T, app *App) []write {
+	t.Helper()
+	mina := app.SignIn("mina@example.com")
+	id := mina.Offer()
+	phone, _ := mina.Enrol()
+	waiting, kim := mina.Pending(), app.SignIn("kim@example.com")
+	starting := authenticator{app, kim.Do("POST", "/me/totp", nil).Want(200, "").Text("secret")}
+	app.keep(starting.secret)
+	token := app.linkFor(mina.Email)
+	mina.Do("POST", "/email/verification", nil).Want(202, "")
+	all := []write{
+		{mina, "POST", "/register", creds("new@example.com", password)},
+		{app.Anonymous(), "POST", "/login", creds(kim.Email, password)},
+		{waiting, "POST", "/login/totp", obj{"code": phone.code(0)}},
+		{app.Anonymous(), "POST", "/password/forgot", forgot(mina.Email)},
+		{app.Anonymous(), "POST", "/password/reset", reset(token, "another-fine-passphrase")},
+		{mina, "POST", "/email/verify", obj{"token": app.Token(mina.Email, "/email/verify")}},
+		{mina, "PATCH", "/me", obj{"name": "Mina"}},
+		{mina, "DELETE", "/me", obj{"password": password}},
+		{mina, "PUT", "/me/email", obj{"email": "other@example.com", "currentPassword": password}},
+		{mina, "PUT", "/me/password", obj{"currentPassword": password, "newPassword": "another-fine-passphrase"}},
+		{mina, "POST", "/me/reauthenticate", obj{"password": password}},
+		{kim, "POST", "/me/totp/confirm", obj{"code": starting.code(0)}},
+		{mina, "DELETE", "/me/totp", obj{"password": password}},
+		{mina, "POST", "/products", teapot()},
+		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
 	}
+	listed := 0
+	for _, item := range app.contract.doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.RequestBody != nil {
+				listed++
+			}
+		}
+	}
+	if listed != len(all) {
+		t.Fatalf("%d rows take a body, by openapi.json %d", len(all), listed)
+	}
+	return all
 }
 
 // malformed is what is no JSON value that all readers read alike.
@@ -24,28 +67,28 @@ var malformed = []string{
 }
 
 func testBodies(t *testing.T, open Open) {
-	app := start(t, open, Options{})
-	mina := app.SignIn("mina@example.com")
-	id := mina.Offer()
-	for _, w := range writes(id) {
+	app := start(t, open, Options{Limits: unlimited})
+	all := writes(t, app)
+	mina := all[0].who
+	for _, w := range all {
 		for _, body := range malformed {
-			if a := mina.Do(w.method, w.path, body); a.Status != 400 || a.Code() != "malformed_json" {
+			if a := w.who.Do(w.method, w.path, body); a.Status != 400 || a.Code() != "malformed_json" {
 				t.Errorf("%s %s %.60q = %d %q, want 400 malformed_json", w.method, w.path, body, a.Status, a.Code())
 			}
 		}
-		mina.Do(w.method, w.path, nil).Want(400, "malformed_json")
+		w.who.Do(w.method, w.path, nil).Want(400, "malformed_json")
 		for _, body := range []string{`[]`, `null`, `"x"`, `1`, `true`, `[{}]`, strings.Repeat(`[`, 32) + strings.Repeat(`]`, 32)} {
-			mina.Do(w.method, w.path, body).WantFaults("", "wrong_type")
+			w.who.Do(w.method, w.path, body).WantFaults("", "wrong_type")
 		}
 		deep := `{"zzz":` + strings.Repeat(`[`, 31) + strings.Repeat(`]`, 31) + `}`
-		a := mina.Do(w.method, w.path, deep).Want(422, "validation_failed")
+		a := w.who.Do(w.method, w.path, deep).Want(422, "validation_failed")
 		if !strings.Contains(string(a.Body), `"/zzz"`) {
 			t.Errorf("%s %s: %s", w.method, w.path, a.Body)
 		}
-		if a := mina.Do(w.method, w.path, `{"a~b/c\u0000":1}`); !strings.Contains(string(a.Body), `"pointer":"/a~0b~1c\u0000"`) {
+		if a := w.who.Do(w.method, w.path, `{"a~b/c\u0000":1}`); !strings.Contains(string(a.Body), `"pointer":"/a~0b~1c\u0000"`) {
 			t.Errorf("%s %s: %s", w.method, w.path, a.Body)
 		}
-		if a := mina.Do(w.method, w.path, "{"+strings.Repeat(`"`+strings.Repeat("x", 8), 1)+`":1}`); a.Status != 422 {
+		if a := w.who.Do(w.method, w.path, "{"+strings.Repeat(`"`+strings.Repeat("x", 8), 1)+`":1}`); a.Status != 422 {
 			t.Errorf("%s %s = %d", w.method, w.path, a.Status)
 		}
 	}
@@ -71,9 +114,8 @@ func testAllFaults(t *testing.T, open Open) {
 }
 
 func testMediaTypes(t *testing.T, open Open) {
-	app := start(t, open, Options{})
-	mina := app.SignIn("mina@example.com")
-	id := mina.Offer()
+	app := start(t, open, Options{Limits: unlimited})
+	all := writes(t, app)
 	good := map[string]bool{
 		"application/json": true, "Application/JSON": true, "application/json; charset=utf-8": true, `application/json;charset="UTF-8"`: true, "application/json ;": true,
 		"application/json; charset=latin1": false, "application/json; charset=utf-16": false, "application/json; version=1": false, "application/json; charset=utf-8; a=b": false,
@@ -82,30 +124,30 @@ func testMediaTypes(t *testing.T, open Open) {
 		"application/problem+json": false, "application/json-patch+json": false,
 	}
 	for media, ok := range good {
-		for _, w := range writes(id) {
-			a := mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", media)
+		for _, w := range all {
+			a := w.who.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", media)
 			if want := map[bool]int{true: 422, false: 415}[ok]; a.Status != want {
 				t.Errorf("%s %s as %q = %d, want %d", w.method, w.path, media, a.Status, want)
 			}
 		}
 	}
-	for _, w := range writes(id) {
+	for _, w := range all {
 		want := 415
 		if w.method == "PATCH" {
 			want = 422
 		}
-		if a := mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", "application/merge-patch+json"); a.Status != want {
+		if a := w.who.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", "application/merge-patch+json"); a.Status != want {
 			t.Errorf("%s %s as a merge patch = %d, want %d", w.method, w.path, a.Status, want)
 		}
 		for _, encoding := range []string{"gzip", "br", "deflate", "identity, gzip", "x"} {
-			mina.Do(w.method, w.path, "\x1f\x8b\x08", "Content-Encoding", encoding).Want(415, "unsupported_media_type")
+			w.who.Do(w.method, w.path, "\x1f\x8b\x08", "Content-Encoding", encoding).Want(415, "unsupported_media_type")
 		}
-		mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "Identity").Want(422, "validation_failed")
-		mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "identity", "Content-Encoding", "gzip").Want(415, "unsupported_media_type")
+		w.who.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "Identity").Want(422, "validation_failed")
+		w.who.Do(w.method, w.path, `{"zzz":1}`, "Content-Encoding", "identity", "Content-Encoding", "gzip").Want(415, "unsupported_media_type")
 		for _, two := range [][2]string{{"text/plain", "application/json"}, {"application/json", "text/plain"}, {"application/json", "application/json"}} {
-			mina.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", two[0], "Content-Type", two[1]).Want(415, "unsupported_media_type")
+			w.who.Do(w.method, w.path, `{"zzz":1}`, "Content-Type", two[0], "Content-Type", two[1]).Want(415, "unsupported_media_type")
 		}
-		mina.Do(w.method, w.path, nil, "Content-Type", "text/plain").Want(400, "malformed_json")
+		w.who.Do(w.method, w.path, nil, "Content-Type", "text/plain").Want(400, "malformed_json")
 	}
 }
 
@@ -130,7 +172,9 @@ func testOriginGate(t *testing.T, open Open) {
 			trusted + ":444", trusted + ".evil.example", "https://user@app.example.com", app.Addr, own + "/", "file://" + app.Addr} {
 			ok := pass(site, origin)
 			for _, w := range []struct{ method, path string }{
-				{"POST", "/logout"}, {"POST", "/login"}, {"POST", "/register"}, {"PATCH", "/me"}, {"DELETE", "/me/sessions"}, {"PUT", "/me/password"},
+				{"POST", "/logout"}, {"POST", "/login"}, {"POST", "/login/totp"}, {"POST", "/register"}, {"PATCH", "/me"}, {"DELETE", "/me"}, {"DELETE", "/me/sessions"},
+				{"PUT", "/me/password"}, {"PUT", "/me/email"}, {"POST", "/me/reauthenticate"}, {"POST", "/me/totp"}, {"POST", "/me/totp/confirm"}, {"DELETE", "/me/totp"},
+				{"POST", "/password/forgot"}, {"POST", "/password/reset"}, {"POST", "/email/verification"}, {"POST", "/email/verify"},
 				{"POST", "/products"}, {"PATCH", "/products/" + missing}, {"DELETE", "/products/" + missing}, {"POST", "/nowhere"}, {"DELETE", "/livez"},
 			} {
 				a := app.Anonymous().Do(w.method, w.path, nil, "Sec-Fetch-Site", site, "Origin", origin)
@@ -153,8 +197,25 @@ func testOriginGate(t *testing.T, open Open) {
 	app.Anonymous().Do("POST", "/logout", nil, "X-Forwarded-Host", "evil.example", "Origin", foreign).Want(403, "cross_site_request")
 	app.Anonymous().Do("POST", "/logout", nil, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site").Want(403, "cross_site_request")
 	mina.Do("GET", "/me", nil).Want(200, "")
+	testSimpleRequests(t, open)
 	plain := start(t, open, Options{})
 	plain.Anonymous().Do("POST", "/logout", nil, "Origin", trusted).Want(403, "cross_site_request")
+}
+
+// testSimpleRequests: what a page of another site can send without asking first, a
+// form or text, is read by no row, and from elsewhere not even looked at.
+func testSimpleRequests(t *testing.T, open Open) {
+	t.Helper()
+	app := start(t, open, Options{Limits: unlimited})
+	for _, w := range writes(t, app) {
+		for _, media := range []string{"application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "-"} {
+			w.who.Do(w.method, w.path, w.body, "Content-Type", media, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example").Want(403, "cross_site_request")
+			w.who.Do(w.method, w.path, w.body, "Content-Type", media, "Origin", "null").Want(403, "cross_site_request")
+			if media != "application/json" {
+				w.who.Do(w.method, w.path, w.body, "Content-Type", media, "Sec-Fetch-Site", "same-origin").Want(415, "unsupported_media_type")
+			}
+		}
+	}
 }
 
 func testSharedOrigins(t *testing.T, open Open) {
@@ -195,7 +256,8 @@ func testPaths(t *testing.T, open Open) {
 		}
 	}
 	for _, row := range []struct{ path, allow string }{
-		{"/register", "POST"}, {"/login", "POST"}, {"/logout", "POST"}, {"/me", "GET, HEAD, DELETE, PATCH"}, {"/me/export", "GET, HEAD"}, {"/me/sessions", "GET, HEAD, DELETE"}, {"/me/sessions/x", "DELETE"},
+		{"/register", "POST"}, {"/login", "POST"}, {"/logout", "POST"}, {"/login/totp", "POST"}, {"/password/forgot", "POST"}, {"/password/reset", "GET, HEAD, POST"}, {"/email/verification", "POST"}, {"/email/verify", "GET, HEAD, POST"},
+		{"/me/email", "PUT"}, {"/me/reauthenticate", "POST"}, {"/me/totp", "POST, DELETE"}, {"/me/totp/confirm", "POST"}, {"/me", "GET, HEAD, DELETE, PATCH"}, {"/me/export", "GET, HEAD"}, {"/me/sessions", "GET, HEAD, DELETE"}, {"/me/sessions/x", "DELETE"},
 		{"/me/password", "PUT"}, {"/products", "GET, HEAD, POST"}, {"/products/x", "GET, HEAD, DELETE, PATCH"}, {"/products/x/permissions", "GET, HEAD"},
 		{"/livez", "GET, HEAD"}, {"/readyz", "GET, HEAD"}, {"/openapi.json", "GET, HEAD"}, {"/docs", "GET, HEAD"},
 	} {
