@@ -30,15 +30,17 @@ var ErrTooMany = fault.New(fault.TooMany, "too_many_attempts", "There were too m
 type Rules struct {
 	SignIn   throttle.Rule // failures in a row for one account from one network, or on one known device
 	Account  throttle.Rule // failures in a row for one account from anywhere (NIST SP 800-63B-4 section 3.2.2)
-	Network  throttle.Rule // failures in a row from one network, for whatever accounts
+	Network  throttle.Rule // failures from one network, for whatever accounts
 	Code     throttle.Rule // wrong codes of a second factor in a row, for one account
 	Confirm  throttle.Rule // wrong present passwords in a row, by one account
 	Register throttle.Rule // registrations from one network
-	Forgot   throttle.Rule // mails asked for to one address, signed in or not; from one network three times as many
+	Forgot   throttle.Rule // mails to one address that somebody asks for or brings about; from one network three times as many
 	Search   throttle.Rule // searches from one network
 }
 
-// DefaultRules are what holds where nothing is configured.
+// DefaultRules are what holds where nothing is configured. That of a network is
+// a rate: behind one address a whole office signs in, of which somebody always
+// mistypes, so that failures in a row would never be forgotten there.
 func DefaultRules() Rules {
 	row := func(limit int, first time.Duration) throttle.Rule {
 		return throttle.Rule{Limit: limit, Window: 15 * time.Minute, Pause: first, MaxPause: 15 * time.Minute}
@@ -47,7 +49,7 @@ func DefaultRules() Rules {
 		return throttle.Rule{Limit: limit, Window: window, PerWindow: true}
 	}
 	return Rules{
-		SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: row(300, time.Minute),
+		SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: rate(300, 15*time.Minute),
 		Code: row(10, 30*time.Second), Confirm: row(10, 30*time.Second),
 		Register: rate(60, time.Hour), Forgot: rate(20, time.Hour), Search: rate(600, time.Minute),
 	}
@@ -77,8 +79,15 @@ type bound struct {
 // Attempt is a try that has been granted and counted.
 type Attempt struct {
 	guard *Guard
-	taken []bound
+	taken []counted
 	last  bool
+}
+
+// counted is a bound and who counted in it. What is taken back is taken back
+// there: a store that has come to itself knows nothing of tries that it missed.
+type counted struct {
+	bound
+	by ports.Limiter
 }
 
 // SignIn asks for a try to sign in to the account from an address. device is
@@ -101,7 +110,8 @@ func (g *Guard) SignIn(ctx context.Context, account string, from netip.Addr, dev
 }
 
 // Unlock forgets the failures to sign in to the account, after its owner has
-// shown by other means who they are.
+// shown by other means who they are. Wrong codes of a second factor are not
+// forgotten: who reads somebody's mail would guess on for ever.
 func (g *Guard) Unlock(ctx context.Context, account string) {
 	g.forget(ctx, key("account", account), key("sign-in", account, network(ports.OriginOf(ctx).IP)))
 }
@@ -124,15 +134,34 @@ func (g *Guard) Register(ctx context.Context) error {
 // Search asks whether somebody may search.
 func (g *Guard) Search(ctx context.Context) error { return g.rate(ctx, "search", g.Rules.Search) }
 
-// Mail asks whether a mail may be asked for to the address.
-func (g *Guard) Mail(ctx context.Context, to user.Email) error {
-	many := g.Rules.Forgot
-	many.Limit *= 3
-	if err := g.rate(ctx, "mail-network", many); err != nil {
-		return err
+// Mail asks whether a mail may be asked for to each of the addresses.
+func (g *Guard) Mail(ctx context.Context, to ...user.Email) error {
+	var bounds []bound
+	for _, e := range to {
+		bounds = append(bounds, bound{key: key("mail", e.Canonical()), rule: g.Rules.Forgot})
 	}
-	_, err := g.attempt(ctx, bound{key: key("mail", to.Canonical()), rule: g.Rules.Forgot})
+	if from := ports.OriginOf(ctx).IP; away(from) {
+		many := g.Rules.Forgot
+		many.Limit *= 3
+		bounds = append(bounds, bound{key: key("mail-network", network(from)), rule: many})
+	}
+	_, err := g.attempt(ctx, bounds...)
 	return err
+}
+
+// Notice reports whether the user is to be told by mail of something that was
+// done in the account. An address from which nobody has answered may be that of
+// a stranger, with whose name somebody registered: it is not to be flooded by
+// their signing in a thousand times.
+func (g *Guard) Notice(ctx context.Context, u user.User) (bool, error) {
+	if u.EmailVerified() {
+		return true, nil
+	}
+	_, err := g.attempt(ctx, bound{key: key("notice", u.Email().Canonical()), rule: g.Rules.Forgot})
+	if errors.Is(err, fault.TooMany) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // rate asks for one by the network that the request came from.
@@ -153,7 +182,7 @@ func (g *Guard) attempt(ctx context.Context, bounds ...bound) (*Attempt, error) 
 		if b.rule.Off() {
 			continue
 		}
-		v, err := g.take(ctx, b)
+		v, by, err := g.take(ctx, b)
 		if err != nil {
 			a.Void(ctx)
 			return nil, err
@@ -162,10 +191,20 @@ func (g *Guard) attempt(ctx context.Context, bounds ...bound) (*Attempt, error) 
 			a.Void(ctx)
 			return nil, ErrTooMany.Again(v.Wait)
 		}
-		a.taken = append(a.taken, b)
+		a.taken = append(a.taken, counted{b, by})
 		a.last = a.last || v.Wait > 0
 	}
 	return a, nil
+}
+
+func (g *Guard) take(ctx context.Context, b bound) (v throttle.Verdict, by ports.Limiter, err error) {
+	now := g.Now()
+	v, err = g.Shared.Take(ctx, b.key, b.rule, now)
+	if !errors.Is(err, fault.Unavailable) {
+		return v, g.Shared, err
+	}
+	v, err = g.Own.Take(ctx, b.key, b.rule, now)
+	return v, g.Own, err
 }
 
 // Last reports whether the try is the last before a pause, should it fail.
@@ -174,13 +213,18 @@ func (a *Attempt) Last() bool { return a.last }
 // Passed forgets the failures before a try that was right. Of the bound that
 // counts for whatever accounts it takes back this try alone: who owns one
 // account must not guess at others for ever.
+//
+// Passed and Void report no failure: it leaves a count too high, which the next
+// success or an hour mends, and what was decided stands.
 func (a *Attempt) Passed(ctx context.Context) {
+	ctx, cancel := settling(ctx)
+	defer cancel()
 	var lifted []string
-	for _, b := range a.taken {
-		if b.lift {
-			lifted = append(lifted, b.key)
+	for _, c := range a.taken {
+		if c.lift {
+			lifted = append(lifted, c.key)
 		} else {
-			a.guard.giveBack(ctx, b)
+			_ = c.by.Return(ctx, c.key, c.rule)
 		}
 	}
 	if len(lifted) > 0 {
@@ -190,31 +234,28 @@ func (a *Attempt) Passed(ctx context.Context) {
 
 // Void takes the try back: it was not made.
 func (a *Attempt) Void(ctx context.Context) {
-	for _, b := range a.taken {
-		a.guard.giveBack(ctx, b)
-	}
-}
-
-func (g *Guard) take(ctx context.Context, b bound) (throttle.Verdict, error) {
-	now := g.Now()
-	v, err := g.Shared.Take(ctx, b.key, b.rule, now)
-	if errors.Is(err, fault.Unavailable) {
-		return g.Own.Take(ctx, b.key, b.rule, now)
-	}
-	return v, err
-}
-
-// giveBack and forget report no failure: it leaves a count too high, which the
-// next success or an hour mends, and what was decided stands.
-func (g *Guard) giveBack(ctx context.Context, b bound) {
-	if g.Shared.Return(ctx, b.key, b.rule) != nil {
-		_ = g.Own.Return(ctx, b.key, b.rule)
+	ctx, cancel := settling(ctx)
+	defer cancel()
+	for _, c := range a.taken {
+		_ = c.by.Return(ctx, c.key, c.rule)
 	}
 }
 
 func (g *Guard) forget(ctx context.Context, keys ...string) {
 	_ = g.Shared.Forget(ctx, keys...)
 	_ = g.Own.Forget(ctx, keys...)
+}
+
+// settleTime is what a request whose time is over may take to put counts right.
+const settleTime = 250 * time.Millisecond
+
+// settling gives a context in which counts can be put right: a try that was not
+// made, because its request waited too long for its turn, is not to count.
+func settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 }
 
 // prune bounds of one statement and how long a count is kept at the least after
