@@ -190,6 +190,79 @@ func TestSameTables(t *testing.T) {
 	})
 }
 
+// Whatever names a user goes with the user, but for the audit log.
+func TestUsersTakeWhatIsTheirs(t *testing.T) {
+	const foreign = `SELECT r.relname || '.' || a.attname FROM pg_constraint c
+		JOIN pg_class r ON r.oid = c.conrelid JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = c.conkey[1]
+		WHERE c.contype = 'f' AND c.confrelid = 'users'::regclass AND c.confdeltype = 'c' ORDER BY 1`
+	const foreignLite = `SELECT m.name || '.' || f."from" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
+		WHERE f."table" = 'users' AND f.on_delete = 'CASCADE' ORDER BY 1`
+	want := []string{
+		"outbox.user_id", "past_sessions.user_id", "products.owner_id", "second_factors.user_id", "tickets.user_id", "user_sessions.user_id",
+	}
+	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
+		wantUp(t, m, steps)
+		got, err := column(t, db, foreign)
+		if err != nil {
+			got, err = column(t, db, foreignLite)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("with a user go %v, %v, want %v", got, err, want)
+		}
+		// A column that is forgotten above would be one of these.
+		named, err := column(t, db, "SELECT table_name || '.' || column_name FROM information_schema.columns"+
+			" WHERE table_schema = 'public' AND (column_name LIKE '%user_id' OR column_name LIKE '%owner_id') ORDER BY 1")
+		if err == nil && !slices.Equal(named, want) {
+			t.Errorf("the columns %v name a user, want %v", named, want)
+		}
+	})
+}
+
+func column(t *testing.T, db *sql.DB, query string) (all []string, err error) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// Sessions that were begun in SQLite before it was kept how their holder was
+// proved knew the password, at their beginning.
+func TestSessionsOfBefore(t *testing.T) {
+	db := open(t, "sqlite3", "file:"+filepath.Join(t.TempDir(), "test.db"))
+	m, err := migrations.NewSQLite(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantUp(t, m, steps)
+	for range len(steps) - 4 {
+		if err := m.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = db.ExecContext(t.Context(), `INSERT INTO users VALUES ('u', '', '', '', '[]', 'active', 0, '', 0, 1, 1, 1);
+		INSERT INTO user_sessions (key, id, user_id, epoch, remembered, user_agent, ip, created_at, seen_at, idle_end, end_at)
+		VALUES ('k', 's', 'u', 0, 0, '', '', 1700000000000000, 2, 3, 4)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantUp(t, m, steps[4:])
+	var methods, proved int64
+	err = db.QueryRowContext(t.Context(), "SELECT methods, CAST(proved_at AS INTEGER) FROM user_sessions").Scan(&methods, &proved)
+	if err != nil || methods != 1 || proved != 1700000000000000 {
+		t.Errorf("methods and proved_at = %d, %d, %v, want 1 and the time of the beginning", methods, proved, err)
+	}
+}
+
 func wantUp(t *testing.T, m *migrations.Migrator, want []string) {
 	t.Helper()
 	if got, err := m.Up(t.Context()); err != nil || !slices.Equal(got, want) {

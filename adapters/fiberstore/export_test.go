@@ -1,7 +1,9 @@
 package fiberstore
 
-// For the tests of the codec.
+// For the tests of the codec and of plans.
 var (
-	Encode = encode
-	Decode = decode
+	Encode      = encode
+	Decode      = decode
+	Pruning     = pruning
+	PruningPast = pruningPast
 )

@@ -261,20 +261,25 @@ func (s *Sessions) Prune(ctx context.Context, now time.Time, limit int) (int, er
 	if limit <= 0 {
 		return 0, nil
 	}
-	// The limit is part of the text: PostgreSQL plans for a parameter as if it
-	// were a tenth of the table. For an array it plans for ten.
 	var n int
-	err := s.storage.Conn().QueryRow(ctx, `WITH due AS (
+	err := s.storage.Conn().QueryRow(ctx, pruning(limit), now.UnixMicro(), session.Expired.String(), session.Idle.String()).Scan(&n)
+	return n, failed("prune sessions", err)
+}
+
+// pruning is the statement of Prune. The limit is part of the text: PostgreSQL
+// plans for a parameter as if it were a tenth of the table. For an array it plans
+// for ten.
+func pruning(limit int) string {
+	return `WITH due AS (
 			SELECT s.k FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.idle_end <= $1
-			ORDER BY s.idle_end LIMIT `+strconv.Itoa(limit)+` FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF u SKIP LOCKED
+			ORDER BY s.idle_end LIMIT ` + strconv.Itoa(limit) + ` FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF u SKIP LOCKED
 		), gone AS (
 			DELETE FROM user_sessions WHERE k = ANY (ARRAY(SELECT k FROM due)) RETURNING k, v, user_id, idle_end
 		), kept AS (
 			INSERT INTO past_sessions (k, v, user_id, why, ended_at)
 			SELECT k, v, user_id, CASE WHEN substring(v FROM 58 FOR 8) = substring(v FROM 66 FOR 8) THEN $2 ELSE $3 END, idle_end
 			FROM gone ON CONFLICT (k) DO NOTHING
-		) SELECT count(*) FROM gone`, now.UnixMicro(), session.Expired.String(), session.Idle.String()).Scan(&n)
-	return n, failed("prune sessions", err)
+		) SELECT count(*) FROM gone`
 }
 
 // PrunePast deletes what is left of sessions that ended long ago.
@@ -282,9 +287,13 @@ func (s *Sessions) PrunePast(ctx context.Context, before time.Time, limit int) (
 	if limit <= 0 {
 		return 0, nil
 	}
-	return s.exec(ctx, "prune past sessions", `DELETE FROM past_sessions WHERE k = ANY (ARRAY(
-			SELECT k FROM past_sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT `+strconv.Itoa(limit)+` FOR UPDATE SKIP LOCKED
-		))`, before.UnixMicro())
+	return s.exec(ctx, "prune past sessions", pruningPast(limit), before.UnixMicro())
+}
+
+func pruningPast(limit int) string {
+	return `DELETE FROM past_sessions WHERE k = ANY (ARRAY(
+			SELECT k FROM past_sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT ` + strconv.Itoa(limit) + ` FOR UPDATE SKIP LOCKED
+		))`
 }
 
 // exec runs a statement and returns how many rows it has changed, or for one

@@ -21,6 +21,7 @@ import (
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
 	"gatehouse/migrations"
@@ -409,7 +410,15 @@ func (c *counter) last() pgx.TraceQueryStartData {
 	return c.all[len(c.all)-1]
 }
 
-// during counts the statements that act sends.
+// TraceBatchStart counts a batch as the one round trip that it is.
+func (c *counter) TraceBatchStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return c.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: "a batch"})
+}
+
+func (c *counter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (c *counter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+// during counts the round trips of act.
 func (c *counter) during(act func()) int {
 	c.mu.Lock()
 	c.all = nil
@@ -425,6 +434,7 @@ func TestStatementCounts(t *testing.T) {
 	db := openURL(t, pgtest.Migrated(t), gormrepo.PoolOptions{Tracer: tracer})
 	u := addUser(t, db)
 	p := addProduct(t, db, u.ID(), product.Draft{})
+	record(t, db, entries(u.ID(), 1)...) // so that the day has begun
 	name := "another"
 	for _, c := range []struct {
 		what string
@@ -461,6 +471,27 @@ func TestStatementCounts(t *testing.T) {
 			return db.Products().Delete(t.Context(), p.ID(), func(product.Product) error { return nil })
 		}},
 		{"Policies.Version", 1, func() error { _, err := db.Policies().Version(t.Context()); return err }},
+		{"Limiter.Take", 1, func() error { return second(db.Limiter().Take(t.Context(), "key", inARow, start)) }},
+		{"Limiter.Return", 1, func() error { return db.Limiter().Return(t.Context(), "key", inARow) }},
+		{"Limiter.Forget", 1, func() error { return db.Limiter().Forget(t.Context(), "key", "another") }},
+		{"Ledger.Record", 2, func() error { return db.Ledger().Record(t.Context(), ports.Along{Audit: entries(u.ID(), 3)}) }},
+		{"Ledger.Record with letters", 2, func() error {
+			return db.Ledger().Record(t.Context(), ports.Along{Letters: letters(u, 2), Audit: entries(u.ID(), 1)})
+		}},
+		{"Ledger.RowsOf", 1, func() error { return second(db.Ledger().RowsOf(t.Context(), u.ID(), 10)) }},
+		{"Tickets.Issue", 1, func() error { return db.Tickets().Issue(t.Context(), newTicket(u)) }},
+		{"Tickets.Find", 1, func() error {
+			_, err := db.Tickets().Find(t.Context(), newKey(), start)
+			return ignore(err, ticket.ErrInvalid)
+		}},
+		{"Outbox.Claim", 4, func() error { return second(db.Outbox().Claim(t.Context(), start, time.Minute, 10)) }},
+		{"Outbox.Claim of nothing", 3, func() error { return second(db.Outbox().Claim(t.Context(), start, time.Minute, 10)) }},
+		{"Factors.Find", 1, func() error { return second(db.Factors().Find(t.Context(), u.ID())) }},
+		{"Factors.Update", 3, func() error { return second(db.Factors().Update(t.Context(), u.ID(), startFactor(u.ID()))) }},
+		{"Users.Update with all", 9, func() error {
+			return second(db.Users().Update(t.Context(), u.ID(), func(u *user.User) error { u.Enable(start); return nil },
+				&ports.Along{Void: []ticket.Purpose{ticket.PasswordReset}, Letters: letters(u, 1), Audit: entries(u.ID(), 2)}))
+		}},
 	} {
 		var err error
 		if got := tracer.during(func() { err = c.act() }); got != c.want || err != nil {
@@ -597,6 +628,29 @@ func wantUnavailable(t *testing.T, ctx context.Context, db *gormrepo.DB, id user
 		"Policies.Load":    func() error { _, err := policies.Load(ctx); return err },
 		"Policies.Seed":    func() error { _, err := policies.Seed(ctx, nil, nil); return err },
 		"Check":            func() error { return db.Check(ctx) },
+		"Users.Update with an entry": func() error {
+			return second(users.Update(ctx, id, func(*user.User) error { return nil }, &ports.Along{Audit: entries(id, 1)}))
+		},
+		"Users.Delete":    func() error { return users.Delete(ctx, id, func(user.User) error { return nil }) },
+		"Factors.Find":    func() error { return second(db.Factors().Find(ctx, id)) },
+		"Factors.Update":  func() error { return second(db.Factors().Update(ctx, id, startFactor(id))) },
+		"Ledger.Record":   func() error { return db.Ledger().Record(ctx, ports.Along{Audit: entries(id, 1)}) },
+		"Ledger.Heads":    func() error { return second(db.Ledger().Heads(ctx)) },
+		"Ledger.Rows":     func() error { return second(db.Ledger().Rows(ctx, "2026-03-01", 0, 1)) },
+		"Ledger.RowsOf":   func() error { return second(db.Ledger().RowsOf(ctx, id, 1)) },
+		"Tickets.Issue":   func() error { return db.Tickets().Issue(ctx, newTicket(newUser(t, "ticket@example.com"))) },
+		"Tickets.Find":    func() error { return second(db.Tickets().Find(ctx, newKey(), start)) },
+		"Tickets.Prune":   func() error { return second(db.Tickets().Prune(ctx, start, 1)) },
+		"Outbox.Claim":    func() error { return second(db.Outbox().Claim(ctx, start, time.Minute, 1)) },
+		"Outbox.Done":     func() error { return db.Outbox().Done(ctx, id.UUID) },
+		"Outbox.Postpone": func() error { return db.Outbox().Postpone(ctx, id.UUID, start, "why") },
+		"Outbox.Waiting":  func() error { _, _, err := db.Outbox().Waiting(ctx); return err },
+		"Outbox.To":       func() error { return second(db.Outbox().LettersTo(ctx, id)) },
+		"Limiter.Take":    func() error { return second(db.Limiter().Take(ctx, "key", inARow, start)) },
+		"Limiter.Return":  func() error { return db.Limiter().Return(ctx, "key", inARow) },
+		"Limiter.Forget":  func() error { return db.Limiter().Forget(ctx, "key") },
+		"Limiter.Prune":   func() error { return second(db.Limiter().Prune(ctx, start, 1)) },
+		"Keys.Key":        func() error { return second(db.Keys().Key(ctx, [32]byte{})) },
 	} {
 		begun := time.Now()
 		if err := call(); !errors.Is(err, fault.Unavailable) || errors.Is(err, fault.NotFound) {

@@ -52,6 +52,9 @@ func NewPool(ctx context.Context, url string, o PoolOptions) (*pgxpool.Pool, err
 		o.StatementTimeout = DefaultStatementTimeout
 	}
 	preset(c.ConnConfig, "application_name", "gatehouse")
+	// Where the database has another default, statements that meet over a row
+	// fail (40001) that would count both otherwise.
+	preset(c.ConnConfig, "default_transaction_isolation", "read committed")
 	if o.StatementTimeout > 0 {
 		preset(c.ConnConfig, "statement_timeout", strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10))
 	}
