@@ -36,10 +36,7 @@ func (s *Service) confirm(ctx context.Context, u user.User, password string, fai
 		attempt.Passed(ctx)
 		return nil
 	}
-	if err := s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{s.book.Own(ctx, failed, audit.Failure, u.ID())}}); err != nil {
-		return err
-	}
-	return ErrWrongPassword
+	return s.refused(ctx, u.ID(), attempt, failed, audit.ConfirmThrottled, ErrWrongPassword)
 }
 
 // Proved returns [ErrReauthRequired] unless the caller has shown who they are

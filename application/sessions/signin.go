@@ -280,7 +280,7 @@ func (s *Service) SecondStep(ctx context.Context, pending session.Resumed, c Cod
 	}, with)
 	switch {
 	case errors.Is(err, factor.ErrInvalidCode):
-		return SignedIn{}, s.wrongCode(ctx, u.ID(), err)
+		return SignedIn{}, s.refused(ctx, u.ID(), attempt, audit.FactorFailed, audit.FactorThrottled, err)
 	case err != nil:
 		attempt.Void(ctx)
 		return SignedIn{}, ended(err)
@@ -348,11 +348,17 @@ func (s *Service) match(f factor.Factor, code string) (step int64, ok bool, err 
 // sealed, so that one cannot be put in the place of another's.
 func FactorLabel(id user.ID) string { return "second factor of " + id.String() }
 
-func (s *Service) wrongCode(ctx context.Context, id user.ID, refused error) error {
-	if err := s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.FactorFailed, audit.Failure, id)}}); err != nil {
+// refused writes down that somebody who is known has shown the wrong thing, and
+// that there is a pause now if there is one, and returns what they are told.
+func (s *Service) refused(ctx context.Context, id user.ID, a *guard.Attempt, failed, throttled audit.Event, told error) error {
+	entries := []audit.Entry{s.book.Own(ctx, failed, audit.Failure, id)}
+	if a.Last() {
+		entries = append(entries, s.book.Own(ctx, throttled, audit.Refused, id))
+	}
+	if err := s.Ledger.Record(ctx, ports.Along{Audit: entries}); err != nil {
 		return err
 	}
-	return refused
+	return told
 }
 
 const deviceLabel = "known device"

@@ -47,6 +47,7 @@ const (
 	ReauthFailed      Event = "session.reauthentication_failed"
 	PasswordChanged   Event = "password.changed"
 	PasswordRefused   Event = "password.confirmation_failed"
+	ConfirmThrottled  Event = "password.confirmation_throttled"
 	ResetRequested    Event = "password.reset_requested"
 	PasswordReset     Event = "password.reset"
 	VerificationAsked Event = "email.verification_requested"
@@ -57,6 +58,7 @@ const (
 	FactorConfirmed   Event = "second_factor.confirmed"
 	FactorRemoved     Event = "second_factor.removed"
 	FactorFailed      Event = "second_factor.failed"
+	FactorThrottled   Event = "second_factor.throttled"
 	RecoveryCodeUsed  Event = "second_factor.recovery_code_used"
 
 	Denied Event = "access.denied"
