@@ -394,7 +394,7 @@ func Transport(t *testing.T, open Open) {
 	runGroups(t, open, []group{
 		{"bodies", testBodies}, {"all faults", testAllFaults}, {"media types", testMediaTypes},
 		{"origin gate", testOriginGate}, {"shared origins", testSharedOrigins}, {"paths and methods", testPaths},
-		{"request id", testRequestID}, {"https", testHTTPS}, {"client address", testClientAddress}, {"docs", testDocs},
+		{"request id", testRequestID}, {"https", testHTTPS}, {"client address", testClientAddress}, {"docs", testDocs}, {"link pages", testLinkPages},
 		{"panics", testPanics}, {"deadline", testDeadline}, {"readiness", testReadiness}, {"log", testLog},
 		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"smuggling", testSmuggling}, {"slow senders", testSlowSenders}, {"shutdown", testShutdown},
 	})

@@ -1,6 +1,8 @@
 package httptests
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/netip"
 	"strings"
 	"testing"
@@ -346,6 +348,37 @@ func testClientAddress(t *testing.T, open Open) {
 	a := app.Anonymous().Do("POST", "/login", creds("mina@example.com", password), "User-Agent", strings.Repeat("u", 600)+"\xff")
 	if got := a.Want(200, "").Text("session", "userAgent"); got != strings.Repeat("u", 512) {
 		t.Errorf("user agent kept: %d characters", len(got))
+	}
+}
+
+// testLinkPages: what the links in mails open runs its own script alone, masks a
+// password and lets a password manager fill it in.
+func testLinkPages(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	for _, path := range []string{"/password/reset", "/email/verify"} {
+		page := app.Anonymous().Do("GET", path, nil).Want(200, "")
+		csp, text := page.Header.Get("Content-Security-Policy"), string(page.Body)
+		for tag, directive := range map[string]string{"script": "script-src ", "style": "style-src "} {
+			_, rest, _ := strings.Cut(text, "<"+tag+">")
+			inline, _, _ := strings.Cut(rest, "</"+tag+">")
+			sum := sha256.Sum256([]byte(inline))
+			if want := directive + "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"; !strings.Contains(csp, want) {
+				t.Errorf("%s: the policy %q does not have %q", path, csp, want)
+			}
+			if n := strings.Count(text, "<"+tag); n != 1 {
+				t.Errorf("%s has %d of <%s>, want the one that the policy names", path, n, tag)
+			}
+		}
+		for _, want := range []string{`<input id="password" type="password"`, `autocomplete="new-password"`, "location.hash", "history.replaceState"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s lacks %s", path, want)
+			}
+		}
+		for _, no := range []string{"paste", "src=", "href=", "http://", "https://", "innerHTML", "localStorage"} {
+			if strings.Contains(text, no) {
+				t.Errorf("%s has %s", path, no)
+			}
+		}
 	}
 }
 
