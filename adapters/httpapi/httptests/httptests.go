@@ -367,7 +367,7 @@ func Run(t *testing.T, open Open) {
 	runGroups(t, counted, []group{
 		{"register", testRegister}, {"login", testLogin}, {"cookie", testCookie}, {"clocks", testClocks},
 		{"me", testMe}, {"sessions", testSessions}, {"password", testPassword}, {"fixation", testFixation},
-		{"recovery", testRecovery}, {"reset races", testResetRaces}, {"verification", testVerification}, {"e-mail change", testEmailChange},
+		{"recovery", testRecovery}, {"reset races", testResetRaces}, {"reset keeps the factor", testResetKeepsTheFactor}, {"verification", testVerification}, {"e-mail change", testEmailChange},
 		{"verified registration", testVerifiedRegistration}, {"new device", testNewDevice}, {"languages", testLanguages}, {"mail outage", testMailOutage},
 		{"enrolment", testEnrolment}, {"second step", testSecondStep}, {"pending opens nothing", testPendingOpensNothing},
 		{"recovery codes", testRecoveryCodes}, {"second step races", testSecondStepRaces}, {"step-up", testStepUp},

@@ -173,6 +173,26 @@ func testResetRaces(t *testing.T, open Open) {
 	}
 }
 
+// testResetKeepsTheFactor: a link stands in for the password, never for the phone
+// (ASVS 5.0 6.4.3).
+func testResetKeepsTheFactor(t *testing.T, open Open) {
+	app := start(t, open, Options{Limits: unlimited})
+	const fresh = "another-fine-passphrase"
+	app.keep(fresh)
+	mina := app.SignIn("mina@example.com")
+	phone, _ := mina.Enrol()
+	waiting := mina.Pending()
+	app.Anonymous().Do("POST", "/password/reset", reset(app.linkFor(mina.Email), fresh)).Want(204, "")
+	wantReason(t, waiting.second(phone.code(0)), "password_changed")
+	again := app.Anonymous()
+	if a := again.Do("POST", "/login", creds(mina.Email, fresh)).Want(200, ""); string(a.Body) != `{"next":"totp"}` {
+		t.Errorf("login after a reset = %s, want the second step", a.Body)
+	}
+	again.Do("GET", "/me", nil).Want(401, "unauthenticated")
+	again.second(phone.code(0)).Want(200, "")
+	again.Do("GET", "/me", nil).Want(200, "")
+}
+
 // testVerification: a link shows that mail is received at the address.
 func testVerification(t *testing.T, open Open) {
 	app := start(t, open, Options{Limits: unlimited})
