@@ -183,7 +183,7 @@ func factorsStartAtOnce(t tester, s RecordStores) {
 			}
 			*f = factor.Start(u.ID(), []byte{byte(i)}, noon)
 			return nil
-		})
+		}, &ports.Along{})
 		if err == nil {
 			won.Add(1)
 			return

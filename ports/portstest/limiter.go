@@ -203,7 +203,7 @@ func drawRule(t *rapid.T) throttle.Rule {
 		return time.Duration(rapid.IntRange(1, most).Draw(t, name)) * 500 * time.Microsecond
 	}
 	return throttle.Rule{
-		Limit: rapid.IntRange(-1, 6).Draw(t, "limit"), PerWindow: rapid.Bool().Draw(t, "per window"),
+		Limit: rapid.SampledFrom([]int{-1, 0, 1, 2, 2, 3, 3, 4}).Draw(t, "limit"), PerWindow: rapid.Bool().Draw(t, "per window"),
 		Window: span("window", 40_000), Pause: span("pause", 4_000), MaxPause: span("longest pause", 80_000),
 	}
 }
@@ -217,7 +217,7 @@ func limiterIsTheCounter(t tester, l ports.Limiter) {
 		key, now, c := fmt.Sprint("run ", runs), noon, throttle.Counter{}
 		rules := []throttle.Rule{drawRule(r), drawRule(r)} // a setting may change
 		var wait time.Duration
-		for range rapid.IntRange(1, 20).Draw(r, "steps") {
+		for range rapid.IntRange(10, 25).Draw(r, "steps") {
 			rule := rules[min(rapid.IntRange(0, 9).Draw(r, "rule")/9, 1)]
 			switch rapid.IntRange(0, 11).Draw(r, "act") {
 			case 0, 1:
