@@ -2,12 +2,15 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"gatehouse/domain/fault"
 )
 
 // How often what has run out is deleted, and how often letters are looked for,
@@ -94,12 +97,21 @@ func (n *Node) pruneOne(ctx context.Context, what string, prune func(context.Con
 	}
 }
 
+// sendGrace is how long mail may still be sent when the node stops: a mail that
+// is cut off in the middle may have been taken, and would be sent twice.
+const sendGrace = 5 * time.Second
+
 // deliver sends the letters that are due. That it does not work is told once,
-// and again when it works: it is tried every second.
+// and again when it has worked: it is tried every second. A mail that no server
+// will ever take is told each time, since it is tried no more.
 func (n *Node) deliver(ctx context.Context) {
-	sent, err := n.mailing.Deliver(ctx)
-	failed := err != nil && ctx.Err() == nil
+	sending, cancel := lingering(ctx, sendGrace)
+	defer cancel()
+	sent, err := n.mailing.Deliver(sending)
+	failed := err != nil && sending.Err() == nil
 	switch log := n.program.Log; {
+	case errors.Is(err, fault.Invalid):
+		log.WarnContext(ctx, "mail that no server will take was dropped", "error", oneLine(err))
 	case failed && !n.undelivered:
 		log.WarnContext(ctx, "mail could not be sent; it is tried again", "error", oneLine(err))
 	case failed:
@@ -107,5 +119,12 @@ func (n *Node) deliver(ctx context.Context) {
 	case sent > 0:
 		log.InfoContext(ctx, "mail sent", "letters", sent)
 	}
-	n.undelivered = failed || n.undelivered && sent == 0 && ctx.Err() == nil
+	n.undelivered = failed || n.undelivered && sent == 0
+}
+
+// lingering gives a context that is done a while after ctx is.
+func lingering(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() { stop(); cancel() }
 }

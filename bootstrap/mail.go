@@ -57,9 +57,16 @@ func (n *Node) mailGoes() string {
 	return n.mailFolder
 }
 
-// noMailServer reports a setting that works and is probably not meant: a service
-// for others whose mails nobody gets.
-func (n *Node) noMailServer() bool {
+// mailDoubts are settings of mail that work and are probably not meant: a
+// service for others whose mails nobody gets, or anybody on the way reads.
+func (n *Node) mailDoubts() []string {
 	c := n.program.Config
-	return n.mailFolder != "" && c.Mail.Folder == "" && c.Database.Kind == configs.Postgres
+	forOthers := c.Database.Kind == configs.Postgres || c.PublicURL != nil && !configs.IsLoopback(c.PublicURL.Hostname())
+	switch server := c.Mail.Server; {
+	case n.mailFolder != "" && c.Mail.Folder == "" && forOthers:
+		return []string{"no mail server is configured: mails are put into " + n.mailGoes() + ", where nobody gets them; GATEHOUSE_MAIL_URL=smtp://… sends them"}
+	case server.TLS == configs.MailTLSNone && !configs.IsLoopback(server.Host):
+		return []string{"mails go to " + server.String() + " without TLS: whoever reads them on the way can use the links in them"}
+	}
+	return nil
 }

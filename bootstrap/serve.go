@@ -89,10 +89,7 @@ func (n *Node) doubts() []string {
 	if config.Database.Kind == configs.Memory {
 		out = append(out, "memory: keeps nothing: all users, sessions and products are gone when this process ends")
 	}
-	if n.noMailServer() {
-		out = append(out, "no mail server is configured: mails are put into "+n.mailGoes()+", where nobody gets them; GATEHOUSE_MAIL_URL=smtp://… sends them")
-	}
-	return out
+	return append(out, n.mailDoubts()...)
 }
 
 // greeting is what somebody who has just started the service wants to know.

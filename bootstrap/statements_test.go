@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,28 +18,52 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/pquerna/otp/totp"
 
 	"gatehouse/bootstrap"
 	"gatehouse/configs"
+	"gatehouse/ports"
 	"gatehouse/tests/pgtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// statements is a tracer that keeps what PostgreSQL is asked.
+// statements is a tracer that keeps what PostgreSQL is asked for requests, not
+// what the background asks. Statements that go out together are one.
 type statements struct {
 	mu  sync.Mutex
 	all []string
 }
 
+var _ pgx.BatchTracer = (*statements)(nil)
+
 func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = append(s.all, strings.Join(strings.Fields(d.SQL), " "))
+	s.keep(ctx, d.SQL)
 	return ctx
 }
 
 func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (s *statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchStartData) context.Context {
+	var texts []string
+	for _, q := range d.Batch.QueuedQueries {
+		texts = append(texts, q.SQL)
+	}
+	s.keep(ctx, strings.Join(texts, "; "))
+	return ctx
+}
+
+func (*statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (*statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+func (s *statements) keep(ctx context.Context, text string) {
+	if ports.OriginOf(ctx).RequestID == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, strings.Join(strings.Fields(text), " "))
+}
 
 // take returns what was asked since it was called before.
 func (s *statements) take() []string {
@@ -71,7 +96,9 @@ func (c *clock) pass(d time.Duration) {
 // on a free port.
 func configuration(t testing.TB, environ ...string) configs.Config {
 	t.Helper()
-	loaded, err := configs.Load(configs.Input{Environ: append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_CONFIG=" + os.DevNull}, environ...)})
+	loaded, err := configs.Load(configs.Input{Environ: append([]string{
+		"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_CONFIG=" + os.DevNull, "GATEHOUSE_MAIL_URL=file:" + t.TempDir(),
+	}, environ...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,9 +192,9 @@ func TestStatements(t *testing.T) {
 	n := start(t, bootstrap.Program{
 		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+pgtest.Database(t)), Now: now.Now, Tracer: asked,
 	})
-	ann, bob, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n)
+	ann, bob, carol, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n)
 	const password = `"password":"correct horse battery"`
-	for i, c := range []*caller{ann, bob} {
+	for i, c := range []*caller{ann, bob, carol} {
 		account := fmt.Sprintf(`{"email":"u%d@example.com",%s}`, i, password)
 		c.want(201, "POST", "/register", account)
 		c.want(200, "POST", "/login", account)
@@ -177,6 +204,8 @@ func TestStatements(t *testing.T) {
 	session := ann.want(200, "GET", "/me/sessions", "")["items"].([]any)[0].(map[string]any)["id"]
 	path := "/products/" + lamp
 	unknown := "01890000-0000-7000-8000-000000000000"
+	token := strings.Repeat("A", 43)
+	factor := &factor{now: now}
 
 	tests := []struct {
 		name         string
@@ -197,7 +226,7 @@ func TestStatements(t *testing.T) {
 		{"my name", ann, "PATCH", "/me", `{"name":"Ann"}`, 200, 2, 1},
 		{"my sessions", ann, "GET", "/me/sessions", "", 200, 2, 0},
 		{"a session that is not mine", bob, "DELETE", "/me/sessions/" + fmt.Sprint(session), "", 404, 1, 1},
-		{"all about me", ann, "GET", "/me/export", "", 200, 3, 0},
+		{"all about me", ann, "GET", "/me/export", "", 200, 7, 2},
 		{"my other sessions", ann, "DELETE", "/me/sessions", "", 204, 1, 1},
 
 		{"a product, signed in", ann, "GET", path, "", 200, 2, 0},
@@ -212,34 +241,52 @@ func TestStatements(t *testing.T) {
 		{"a bad product", ann, "POST", "/products", `{"name":""}`, 422, 1, 0},
 		{"a change", ann, "PATCH", path, `{"stock":7}`, 200, 2, 1},
 		{"a change of nothing", ann, "PATCH", path, `{}`, 200, 2, 0},
-		{"a change of what is another's", bob, "PATCH", path, `{"stock":8}`, 403, 2, 0},
-		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 0},
+		{"a change of what is another's", bob, "PATCH", path, `{"stock":8}`, 403, 2, 2},
+		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 2},
 		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
 
-		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 1, 1},
+		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 1, 6},
 		{"a registration of what is taken", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 409, 1, 0},
 		{"a bad registration", nobody, "POST", "/register", `{"email":"new"}`, 422, 0, 0},
-		{"a wrong password", nobody, "POST", "/login", `{"email":"u0@example.com","password":"another one"}`, 401, 1, 0},
-		{"an unknown address", nobody, "POST", "/login", `{"email":"nobody@example.com","password":"another one"}`, 401, 1, 0},
-		{"a sign-in", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 1, 1},
-		{"a sign-in over a session", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 2, 2},
-		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 3},
-		{"a sign-out", nobody, "POST", "/logout", "", 204, 0, 1},
-		{"a leaving that is not confirmed", bob, "DELETE", "/me", `{"password":"another one"}`, 403, 1, 0},
-		{"a leaving", bob, "DELETE", "/me", `{` + password + `}`, 204, 2, 1},
+		{"a wrong password", nobody, "POST", "/login", `{"email":"u0@example.com","password":"another one"}`, 401, 1, 4},
+		{"an unknown address", nobody, "POST", "/login", `{"email":"nobody@example.com","password":"another one"}`, 401, 1, 4},
+		{"a sign-in", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 3, 7},
+		{"a sign-in over a session", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 3, 7},
+		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 12},
+		{"a sign-out", nobody, "POST", "/logout", "", 204, 0, 3},
+		{"a leaving that is not confirmed", bob, "DELETE", "/me", `{"password":"another one"}`, 403, 1, 3},
+		{"a leaving", bob, "DELETE", "/me", `{` + password + `}`, 204, 2, 8},
 		{"a second sign-out", nobody, "POST", "/logout", "", 204, 0, 0},
+
+		{"a new password for an address", nobody, "POST", "/password/forgot", `{"email":"u2@example.com"}`, 202, 1, 3},
+		{"a new password for an unknown address", nobody, "POST", "/password/forgot", `{"email":"nobody@example.com"}`, 202, 1, 3},
+		{"a link that is none", nobody, "POST", "/password/reset", `{"token":"` + token + `","newPassword":"battery horse correct"}`, 410, 1, 0},
+		{"a link to an address that is none", nobody, "POST", "/email/verify", `{"token":"` + token + `"}`, 410, 1, 0},
+		{"a link to my address", carol, "POST", "/email/verification", "", 202, 1, 3},
+		{"a new address", carol, "PUT", "/me/email", `{"email":"new-u2@example.com","currentPassword":"correct horse battery"}`, 202, 2, 5},
+		{"showing who I am", carol, "POST", "/me/reauthenticate", `{` + password + `}`, 204, 1, 5},
+		{"a second factor", carol, "POST", "/me/totp", "", 200, 3, 7},
+		{"its confirmation", carol, "POST", "/me/totp/confirm", `{"code":"{code}"}`, 200, 2, 8},
+		{"a sign-in that awaits it", carol, "POST", "/login", `{"email":"u2@example.com",` + password + `}`, 200, 3, 6},
+		{"a wrong code", carol, "POST", "/login/totp", `{"code":"{wrong}"}`, 401, 3, 3},
+		{"the second step", carol, "POST", "/login/totp", `{"code":"{next}"}`, 200, 3, 7},
+		{"no second factor", carol, "DELETE", "/me/totp", `{` + password + `}`, 204, 2, 10},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.who.call("GET", "/livez", "") // so that no connection is being opened
 			asked.take()
-			if status, members := tt.who.call(tt.method, tt.path, tt.body); status != tt.status {
+			status, members := tt.who.call(tt.method, tt.path, factor.fill(tt.body))
+			if status != tt.status {
 				t.Fatalf("%s %s = %d %v, want %d", tt.method, tt.path, status, members, tt.status)
 			}
 			reads, writes := count(asked.take())
 			if len(reads) != tt.reads || len(writes) != tt.writes {
 				t.Errorf("%s %s asks\n  %d reads, want %d: %q\n  %d writes, want %d: %q", tt.method, tt.path,
 					len(reads), tt.reads, reads, len(writes), tt.writes, writes)
+			}
+			if secret, ok := members["secret"].(string); ok {
+				factor.secret = secret
 			}
 		})
 	}
@@ -259,11 +306,32 @@ func TestStatements(t *testing.T) {
 	})
 }
 
-// count parts statements into those that read and all others, which begin,
-// commit and rollback are among: they are round trips as well.
+// factor is a device that computes codes.
+type factor struct {
+	now    *clock
+	secret string
+}
+
+// fill puts codes into a body: that of now, that of the next step, and a wrong
+// one.
+func (f *factor) fill(body string) string {
+	now, _ := totp.GenerateCode(f.secret, f.now.Now())
+	next, _ := totp.GenerateCode(f.secret, f.now.Now().Add(30*time.Second))
+	wrong := "000000"
+	for wrong == now || wrong == next { // once in a million
+		wrong = "000001"
+	}
+	return strings.NewReplacer("{code}", now, "{next}", next, "{wrong}", wrong).Replace(body)
+}
+
+// locking are the ends of queries that write, since they lock.
+var locking = regexp.MustCompile(` FOR (UPDATE|NO KEY UPDATE|SHARE|KEY SHARE)\b`)
+
+// count parts statements into those that read and all others, which those that
+// lock, begin, commit and roll back are among: they are round trips as well.
 func count(all []string) (reads, writes []string) {
 	for _, s := range all {
-		if strings.HasPrefix(strings.ToUpper(s), "SELECT") && !strings.Contains(s, "FOR UPDATE") {
+		if strings.HasPrefix(strings.ToUpper(s), "SELECT") && !locking.MatchString(s) {
 			reads = append(reads, s)
 		} else {
 			writes = append(writes, s)

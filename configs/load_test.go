@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		Session:    session.DefaultLifetime,
 		SessionMax: 20, Reauth: 10 * time.Minute,
 		Throttle: configs.Throttles{
-			SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: row(300, time.Minute),
+			SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: rate(300, 15*time.Minute),
 			Code: row(10, 30*time.Second), Confirm: row(10, 30*time.Second),
 			Register: rate(60, time.Hour), Forgot: rate(20, time.Hour), Search: rate(600, time.Minute),
 		},

@@ -6,6 +6,7 @@ package administration
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"gatehouse/application/accounts"
@@ -136,7 +137,28 @@ func (o *Operator) verifyDay(ctx context.Context, h audit.Head) (int, error) {
 			break
 		}
 	}
-	return int(after), chain.End(h)
+	if err := chain.End(h); err != nil {
+		return int(after), err
+	}
+	return int(after), o.verifyEnd(ctx, h)
+}
+
+// verifyEnd looks at what stands behind the head: it was appended since the head
+// was read, and then there is another by now, or it was added by hand.
+func (o *Operator) verifyEnd(ctx context.Context, h audit.Head) error {
+	more, err := o.Log.Rows(ctx, h.Day, h.Seq, 1)
+	if err != nil || len(more) == 0 {
+		return err
+	}
+	heads, err := o.Log.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(heads, func(now audit.Head) bool { return now.Day == h.Day })
+	if at < 0 || heads[at].Seq < more[0].Seq {
+		return &audit.Broken{Day: h.Day, Seq: more[0].Seq, ID: more[0].ID, What: "added"}
+	}
+	return nil
 }
 
 // EachUser calls visit with every user in the order of registration, until it

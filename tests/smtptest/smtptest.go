@@ -41,6 +41,8 @@ type Server struct {
 	listener net.Listener
 	running  sync.WaitGroup
 	silent   chan struct{}
+	taken    chan struct{}
+	refused  chan struct{}
 
 	mu      sync.Mutex
 	mails   []Mail
@@ -58,7 +60,10 @@ func Start(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{options: o, listener: ln, silent: make(chan struct{}, 1), answers: map[string]string{}, open: map[net.Conn]bool{}}
+	s := &Server{
+		options: o, listener: ln, answers: map[string]string{}, open: map[net.Conn]bool{},
+		silent: make(chan struct{}, 1), taken: make(chan struct{}, 1000), refused: make(chan struct{}, 1000),
+	}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Stop)
 	return s
@@ -89,6 +94,20 @@ func (s *Server) Mails() []Mail {
 
 // Silent tells when the server has begun to say nothing.
 func (s *Server) Silent() <-chan struct{} { return s.silent }
+
+// Taken tells of each mail that was taken.
+func (s *Server) Taken() <-chan struct{} { return s.taken }
+
+// Refused tells of each time that the server has answered as it was told to.
+func (s *Server) Refused() <-chan struct{} { return s.refused }
+
+// tell puts word into a channel, unless nobody has listened for long.
+func tell(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
 
 // Stop hangs up on everybody and listens no more.
 func (s *Server) Stop() {
@@ -161,14 +180,14 @@ func (s *Server) instead(verb string) (string, bool) {
 // reports whether it went as it was meant.
 func (c *conversation) say(verb, line string) (bool, error) {
 	other, has := c.server.instead(verb)
+	if has {
+		tell(c.server.refused)
+	}
 	switch {
 	case has && other == "":
 		return false, errHungUp
 	case has && other == "-":
-		select {
-		case c.server.silent <- struct{}{}:
-		default:
-		}
+		tell(c.server.silent)
 		_, err := c.in.ReadByte() // until the other side hangs up
 		return false, errors.Join(errHungUp, err)
 	case has:
@@ -289,6 +308,7 @@ func (c *conversation) body() error {
 		c.server.mu.Lock()
 		c.server.mails = append(c.server.mails, c.mail)
 		c.server.mu.Unlock()
+		tell(c.server.taken)
 	}
 	_, err := c.say("BODY", "250 2.0.0 taken")
 	return err
