@@ -152,7 +152,7 @@ func TestWhatIsInWorkLingers(t *testing.T) {
 		if longer.Err() != nil {
 			t.Error("it is over before its time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if longer.Err() == nil {
 			t.Error("it is not over when its time has passed")
