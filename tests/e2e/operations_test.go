@@ -25,10 +25,18 @@ type outage struct {
 // outages is every route. Those with a status do not need the database, for
 // what is asked of them here.
 func outages(product, session string) []outage {
+	token := strings.Repeat("A", 43)
 	const credentials = `{"email":"bob@example.com","password":"correct horse battery"}`
 	return []outage{
 		{"POST", "/register", credentials, 0},
 		{"POST", "/login", credentials, 0},
+		{"POST", "/login/totp", `{"code":"123456"}`, 0},
+		{"POST", "/password/forgot", `{"email":"bob@example.com"}`, 0},
+		{"POST", "/password/reset", `{"token":"` + token + `","newPassword":"battery horse correct"}`, 0},
+		{"GET", "/password/reset", "", 200},
+		{"POST", "/email/verification", "", 0},
+		{"POST", "/email/verify", `{"token":"` + token + `"}`, 0},
+		{"GET", "/email/verify", "", 200},
 		{"POST", "/logout", "", 0},
 		{"GET", "/me", "", 0},
 		{"PATCH", "/me", `{"name":"A"}`, 0},
@@ -38,6 +46,11 @@ func outages(product, session string) []outage {
 		{"DELETE", "/me/sessions", "", 0},
 		{"DELETE", "/me/sessions/" + session, "", 0},
 		{"PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 0},
+		{"PUT", "/me/email", `{"email":"new@example.com","currentPassword":"correct horse battery"}`, 0},
+		{"POST", "/me/reauthenticate", `{"password":"correct horse battery"}`, 0},
+		{"POST", "/me/totp", "", 0},
+		{"POST", "/me/totp/confirm", `{"code":"123456"}`, 0},
+		{"DELETE", "/me/totp", `{"password":"correct horse battery"}`, 0},
 		{"POST", "/products", `{"name":"x","price":{"amount":1,"currency":"KRW"}}`, 0},
 		{"GET", "/products", "", 0},
 		{"GET", product, "", 0},
@@ -133,7 +146,7 @@ func judge(t *testing.T, how string, r outage, got answer, signedIn bool) {
 	}
 	// Who shows no cookie is told to sign in, or that there was no session,
 	// without any question to the database.
-	needsNone := r.path == "/logout" || strings.HasPrefix(r.path, "/me")
+	needsNone := slices.Contains([]string{"/logout", "/login/totp", "/email/verification"}, r.path) || strings.HasPrefix(r.path, "/me")
 	if !signedIn && needsNone {
 		if got.status == 401 || got.status == 204 {
 			return
