@@ -29,6 +29,9 @@ func open(block []byte, names cookieNames) envelope {
 		line := block
 		if i := bytes.IndexByte(block, '\n'); i >= 0 {
 			line, block = block[:i], block[i+1:]
+			if !bytes.HasSuffix(line, []byte("\r")) { // an end of line to some, part of the value to others
+				odd = true
+			}
 		} else {
 			block = nil
 		}

@@ -243,8 +243,13 @@ func uriReference(path string) string {
 func (s *Server) failEarly(rc *fasthttp.RequestCtx, err error) {
 	x := s.begin(rc)
 	defer s.finish(rc, x)
-	closeGently(rc)
-	s.answer(rc, x, early(err))
+	refused := early(err)
+	if refused == errTimeout { // it has been waited for long enough
+		rc.SetConnectionClose()
+	} else {
+		closeGently(rc)
+	}
+	s.answer(rc, x, refused)
 }
 
 func early(err error) *refusal {

@@ -3,13 +3,17 @@ package httptests
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -109,6 +113,29 @@ func testSmuggling(t *testing.T, open Open) {
 		"encoding in 1.0":        "POST /logout HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
 		"bad chunk size":         post("Host: a\r\nTransfer-Encoding: chunked\r\n", "0x4\r\nabcd\r\n0\r\n\r\n"+hidden),
 		"chunk without CRLF":     post("Host: a\r\nTransfer-Encoding: chunked\r\n", "4\r\nabcdX0\r\n\r\n"+hidden),
+		"tabbed encoding":        post("Host: a\r\nTransfer-Encoding:\tchunked\r\nContent-Length: 4\r\n", "0\r\n\r\n"+hidden),
+		"vertical encoding":      post("Host: a\r\nTransfer-Encoding: \x0bchunked\r\n", "0\r\n\r\n"+hidden),
+		"encoding with a NUL":    post("Host: a\r\nTransfer-Encoding: chunked\x00\r\n", "0\r\n\r\n"+hidden),
+		"encoding, quoted":       post("Host: a\r\nTransfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n"+hidden),
+		"encoding and more":      post("Host: a\r\nTransfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"+hidden),
+		"encoding with a dash":   post("Host: a\r\nTransfer-Encoding: chunked-\r\n", "0\r\n\r\n"+hidden),
+		"encoding after a colon": post("Host: a\r\n: b\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n", "0\r\n\r\n"+hidden),
+		"CR in a value":          post("Host: a\r\nX: b\rContent-Length: 4\r\n", "abcd"+hidden),
+		"CR before a name":       post("Host: a\r\n\rContent-Length: 4\r\n", "abcd"+hidden),
+		"LF before an encoding":  post("Host: a\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+hidden),
+		"LF after a length":      post("Host: a\r\nContent-Length: 4\n", "abcd"+hidden),
+		"LF alone":               "POST /logout HTTP/1.1\nHost: a\nContent-Length: 4\n\nabcd" + hidden,
+		"empty length":           post("Host: a\r\nContent-Length: \r\n", hidden),
+		"length with a blank":    post("Host: a\r\nContent-Length: 1 0\r\n", "a"+hidden),
+		"length with a NUL":      post("Host: a\r\nContent-Length: 4\x00\r\n", "abcd"+hidden),
+		"length over 64 bits":    post("Host: a\r\nContent-Length: 18446744073709551620\r\n", "abcd"+hidden),
+		"length, a fraction":     post("Host: a\r\nContent-Length: 4.0\r\n", "abcd"+hidden),
+		"chunk size, signed":     post("Host: a\r\nTransfer-Encoding: chunked\r\n", "+4\r\nabcd\r\n0\r\n\r\n"+hidden),
+		"chunk size, negative":   post("Host: a\r\nTransfer-Encoding: chunked\r\n", "-1\r\nabcd\r\n0\r\n\r\n"+hidden),
+		"chunk size, overflow":   post("Host: a\r\nTransfer-Encoding: chunked\r\n", "10000000000000004\r\nabcd\r\n0\r\n\r\n"+hidden),
+		"chunk size, none":       post("Host: a\r\nTransfer-Encoding: chunked\r\n", "\r\nabcd\r\n0\r\n\r\n"+hidden),
+		"chunk size, LF alone":   post("Host: a\r\nTransfer-Encoding: chunked\r\n", "4\nabcd\n0\n\n"+hidden),
+		"chunk, LF in extension": post("Host: a\r\nTransfer-Encoding: chunked\r\n", "4;a\nb\r\nabcd\r\n0\r\n\r\n"+hidden),
 		"no HTTP":                "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n",
 		"no version":             "GET /livez\r\n\r\n",
 		"NUL in a header":        "GET /livez HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
@@ -181,6 +208,137 @@ func testTooLarge(t *testing.T, open Open) {
 	small := start(t, open, Options{BodyLimit: 100})
 	small.Anonymous().Do("POST", "/login", `{"zzz":"`+strings.Repeat("x", 100)+`"}`).Want(413, "body_too_large")
 	small.Anonymous().Do("POST", "/login", `{"zzz":1}`).Want(422, "validation_failed")
+}
+
+// bombMemory is what a request that is refused may cost (threats.md, scenario 15).
+const bombMemory = 8 << 20
+
+// testBombs: a body that is small on the wire and large to whoever unpacks it, or
+// endless, costs no memory.
+func testBombs(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	must(z.Write(make([]byte, 48<<20)))
+	if err := z.Close(); err != nil || zipped.Len() > 60<<10 {
+		t.Fatalf("the bomb weighs %d bytes, %v", zipped.Len(), err)
+	}
+	head := "POST /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+	sized := func(more, body string) string {
+		return head + more + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body
+	}
+	big := strings.Repeat("x", 1<<20)
+	for name, row := range map[string]struct {
+		request string
+		status  int
+		code    string
+	}{
+		"a gzip bomb":             {sized("Content-Encoding: gzip\r\n", zipped.String()), 415, "unsupported_media_type"},
+		"a gzip bomb, twice":      {sized("Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n", zipped.String()), 415, "unsupported_media_type"},
+		"a deflate bomb":          {sized("Content-Encoding: deflate\r\n", zipped.String()), 415, "unsupported_media_type"},
+		"1 MB of JSON":            {sized("", `{"email":"`+big+`"}`), 413, "body_too_large"},
+		"a length of 1 TB":        {head + "Content-Length: 1099511627776\r\n\r\n{}", 413, "body_too_large"},
+		"a chunk of 1 TB":         {head + "Transfer-Encoding: chunked\r\n\r\n10000000000\r\n" + big, 413, "body_too_large"},
+		"endless chunks":          {head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", 200_000), 413, "body_too_large"},
+		"a long chunk extension":  {head + "Transfer-Encoding: chunked\r\n\r\n1;a=" + big + "\r\n{\r\n0\r\n\r\n", 400, "malformed_json"},
+		"an endless chunk size":   {head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("0", 1<<20), 400, "malformed_request"},
+		"endless trailers":        {head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + strings.Repeat("A: b\r\n", 200_000), 431, "headers_too_large"},
+		"one endless trailer":     {head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nA: " + big, 431, "headers_too_large"},
+		"60 KB of brackets":       {sized("", strings.Repeat("[", 60_000)), 400, "malformed_json"},
+		"60 KB of members":        {sized("", "{"+strings.Repeat(`"a":{`, 12_000)), 400, "malformed_json"},
+		"60 KB of unknown names":  {sized("", "{"+manyMembers(6_000)+"}"), 422, "validation_failed"},
+		"an endless header":       {"GET /me HTTP/1.1\r\nHost: a\r\nX: " + big, 431, "headers_too_large"},
+		"an endless cookie":       {"GET /me HTTP/1.1\r\nHost: a\r\nCookie: sid=" + big, 431, "headers_too_large"},
+		"an endless name":         {"GET /me HTTP/1.1\r\nHost: a\r\n" + big, 431, "headers_too_large"},
+		"an endless path":         {"GET /" + big, 431, "headers_too_large"},
+		"an endless method":       {big, 431, "headers_too_large"},
+		"five thousand headers":   {"GET /me HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("a:b\r\n", 5_000) + "\r\n", 431, "headers_too_large"},
+		"endless headers":         {"GET /me HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("a:b\r\n", 200_000), 431, "headers_too_large"},
+		"two thousand headers":    {"GET /me HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + strings.Repeat("a:b\r\n", 2_000) + "\r\n", 401, "unauthenticated"},
+		"a thousand cookies":      {"GET /me HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: " + strings.Repeat("sid=x;", 1_000) + "\r\n\r\n", 400, "duplicate_cookie"},
+		"five thousand languages": {sized("Accept-Language: "+strings.Repeat("a,", 7_000)+"\r\n", "{}"), 422, "validation_failed"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		answers, closed := app.talk(t, 8*time.Second, row.request)
+		runtime.ReadMemStats(&after)
+		wantOne(t, name, answers, closed, row.status, row.code)
+		if cost := after.TotalAlloc - before.TotalAlloc; cost > bombMemory {
+			t.Errorf("%s costs %d KiB of memory, want at most %d", name, cost>>10, bombMemory>>10)
+		}
+	}
+	app.Anonymous().Do("GET", "/livez", nil).Want(200, "")
+}
+
+// manyMembers are so many members of an object, each of another name.
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"m%d":0,`, i)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}
+
+// testSlowloris: five thousand connections that never finish a request, some of
+// them sending now and then a byte, are cut within six seconds and keep nobody
+// from being served meanwhile.
+func testSlowloris(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	var slow []net.Conn
+	defer func() {
+		for _, c := range slow {
+			_ = c.Close()
+		}
+	}()
+	for len(slow) < 5000 {
+		c, err := net.Dial("tcp", app.Addr)
+		if err != nil { // as many as this machine lets a process open
+			t.Logf("%d slow connections: %v", len(slow), err)
+			for _, spare := range slow[max(len(slow)-100, 0):] {
+				_ = spare.Close()
+			}
+			slow = slow[:max(len(slow)-100, 0)]
+			break
+		}
+		slow = append(slow, c)
+		if _, err := io.WriteString(c, "POST /login HTTP/1.1\r\nHost: a\r\nX-"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	done := make(chan struct{})
+	var dripping sync.WaitGroup
+	for _, c := range slow[:min(len(slow), 500)] {
+		dripping.Go(func() {
+			for tick := time.NewTicker(time.Second); ; {
+				select {
+				case <-done:
+					tick.Stop()
+					return
+				case <-tick.C:
+					_, _ = io.WriteString(c, "a")
+				}
+			}
+		})
+	}
+	for range 200 {
+		app.Anonymous().Do("GET", "/products", nil).Want(200, "")
+	}
+	var alive atomic.Int64
+	inParallel(t, len(slow), func(i int) {
+		_ = slow[i].SetReadDeadline(began.Add(30 * time.Second))
+		if _, err := io.Copy(io.Discard, slow[i]); errors.Is(err, os.ErrDeadlineExceeded) {
+			alive.Add(1)
+		}
+	})
+	took := time.Since(began)
+	close(done)
+	dripping.Wait()
+	if alive.Load() > 0 {
+		t.Errorf("%d of %d slow connections are open after %v", alive.Load(), len(slow), took)
+	}
+	t.Logf("%d slow connections were cut within %v", len(slow), took)
+	app.Anonymous().Do("GET", "/products", nil).Want(200, "")
 }
 
 // testSlowSenders: who does not finish a request is cut within six seconds.
