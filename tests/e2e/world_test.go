@@ -118,7 +118,7 @@ func (o *output) String() string {
 func (w *world) command(args []string, environ ...string) (*exec.Cmd, *output) {
 	cmd := exec.Command(w.program, args...)
 	cmd.Dir = w.dir
-	cmd.Env = append([]string{"HOME=" + w.dir, "GORACE=halt_on_error=1"}, environ...)
+	cmd.Env = append([]string{"HOME=" + w.dir, "TMPDIR=" + w.dir, "GORACE=halt_on_error=1"}, environ...)
 	said := &output{}
 	cmd.Stdout, cmd.Stderr = said, said
 	w.mu.Lock()
