@@ -98,6 +98,27 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+func TestBytes(t *testing.T) {
+	r := system.NewRandom()
+	seen := map[[32]byte]bool{}
+	var bits [32]byte
+	for range 1000 {
+		b := r.Bytes()
+		seen[b] = true
+		for i := range b {
+			bits[i] |= b[i]
+		}
+	}
+	if len(seen) != 1000 {
+		t.Errorf("1000 times 32 bytes are %d different ones, want 1000", len(seen))
+	}
+	for i, b := range bits {
+		if b != 0xff {
+			t.Errorf("of byte %d never any bit is set but %08b", i, b)
+		}
+	}
+}
+
 // Now is the wall clock: between two readings of it.
 func TestNow(t *testing.T) {
 	before := time.Now()

@@ -113,14 +113,10 @@ type State struct {
 
 // Restore makes a factor out of what a store kept. For adapters alone.
 func Restore(s State) Factor {
-	f := Factor{
-		userID: s.UserID, secret: slices.Clone(s.Secret), startedAt: instant(s.StartedAt),
+	return Factor{
+		userID: s.UserID, secret: slices.Clone(s.Secret), startedAt: instant(s.StartedAt), confirmedAt: instant(s.ConfirmedAt),
 		lastStep: s.LastStep, recovery: slices.Clone(s.Recovery),
 	}
-	if !s.ConfirmedAt.IsZero() {
-		f.confirmedAt = instant(s.ConfirmedAt)
-	}
-	return f
 }
 
 // State gives everything that a store keeps of f. For adapters alone.

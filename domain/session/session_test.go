@@ -1,8 +1,6 @@
 package session_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -114,67 +112,174 @@ func TestRotationChangesTheTokenAlone(t *testing.T) {
 	}
 }
 
-func TestGoodNeedsAllThree(t *testing.T) {
+// resumed is the session with its user as they are after change.
+func resumed(s session.Session, change func(*user.User)) session.Resumed {
 	e, _ := user.NewEmail("ann@example.com")
-	with := func(change func(*user.User)) user.User {
-		u := user.Restore(user.State{ID: ann, Email: e, Status: user.Active, SessionEpoch: 7})
-		change(&u)
-		return u
-	}
-	same := func(*user.User) {}
+	u := user.Restore(user.State{ID: ann, Email: e, Status: user.Active, SessionEpoch: 7})
+	change(&u)
+	return session.Resumed{Session: s, User: u}
+}
+
+func same(*user.User)                 {}
+func disabled(u *user.User)           { u.Disable(noon) }
+func withNewPassword(u *user.User)    { u.ChangePassword(user.PasswordHash{}, noon) }
+func restored(s user.State) user.User { s.ID = ann; return user.Restore(s) }
+
+func TestGoodNeedsAllThree(t *testing.T) {
 	s := begin(session.DefaultLifetime, false)
 	for name, c := range map[string]struct {
-		u    user.User
+		r    session.Resumed
 		at   time.Time
-		want bool
+		over string // why, "" for good
 	}{
-		"good":                           {with(same), noon, true},
-		"over":                           {with(same), noon.Add(24 * time.Hour), false},
-		"password changed":               {with(func(u *user.User) { u.ChangePassword(user.PasswordHash{}, noon) }), noon, false},
-		"disabled":                       {with(func(u *user.User) { u.Disable(noon) }), noon, false},
-		"disabled before it began":       {user.Restore(user.State{ID: ann, Status: user.Disabled, SessionEpoch: 7}), noon, false},
-		"epoch of a restored old backup": {user.Restore(user.State{ID: ann, Status: user.Active, SessionEpoch: 6}), noon, false},
+		"good":                           {resumed(s, same), noon, ""},
+		"over":                           {resumed(s, same), noon.Add(24 * time.Hour), "expired"},
+		"idle":                           {resumed(begin(session.Lifetime{Idle: time.Minute, Absolute: time.Hour}, false), same), noon.Add(time.Minute), "idle"},
+		"password changed":               {resumed(s, withNewPassword), noon, "password_changed"},
+		"disabled":                       {resumed(s, disabled), noon, "account_disabled"},
+		"disabled and over":              {resumed(s, disabled), noon.Add(24 * time.Hour), "expired"},
+		"disabled before it began":       {session.Resumed{Session: s, User: restored(user.State{Status: user.Disabled, SessionEpoch: 7})}, noon, "account_disabled"},
+		"epoch of a restored old backup": {session.Resumed{Session: s, User: restored(user.State{Status: user.Active, SessionEpoch: 6})}, noon, "password_changed"},
 	} {
-		if got := (session.Resumed{Session: s, User: c.u}).Good(c.at); got != c.want {
-			t.Errorf("%s: Good = %v, want %v", name, got, c.want)
+		why, over := c.r.Over(c.at)
+		if over != (c.over != "") || why.String() != c.over {
+			t.Errorf("%s: Over = %q, %v, want %q", name, why, over, c.over)
+		}
+		if got := c.r.Good(c.at); got == over {
+			t.Errorf("%s: Good = %v, want %v", name, got, !over)
+		}
+		if c.r.Awaits(c.at) {
+			t.Errorf("%s: a full session awaits the second step", name)
 		}
 	}
 }
 
-func TestToken(t *testing.T) {
-	text := token.Reveal()
-	if len(text) != 43 {
-		t.Errorf("a token has %d characters, want 43 for 256 bits", len(text))
+// pending is a session that waits for its second step.
+func pending(l session.Lifetime, remembered bool) session.Session {
+	return session.Begin(session.Start{ID: session.ID{UUID: uuid.UUID{3}}, Key: token.Key(), UserID: ann, Epoch: 7, Remembered: remembered}, l, noon)
+}
+
+// The password alone opens nothing but the second step, and that for ten
+// minutes.
+func TestPending(t *testing.T) {
+	s := pending(session.DefaultLifetime, true)
+	if !s.Pending() || len(s.Methods().Names()) != 0 || s.ExpiresAt() != noon.Add(session.PendingLifetime) || s.IdleEnd() != s.ExpiresAt() {
+		t.Errorf("a pending session = %+v, want it to end after %v", s.State(), session.PendingLifetime)
 	}
-	sum := sha256.Sum256([]byte(text))
-	if got := token.Key().Hex(); got != hex.EncodeToString(sum[:]) {
-		t.Errorf("Key = %s, want the SHA-256 of the token", got)
+	if s.Proved(time.Hour, noon) {
+		t.Error("a pending session proves something")
 	}
-	if k, ok := session.ParseKey(token.Key().Hex()); !ok || k != token.Key() {
-		t.Error("ParseKey(Hex) is another key")
-	}
-	for _, s := range []string{
-		"", "short", text[:42], text + "A", text + "=", strings.Repeat("A", 42) + "B", // stray bits: a second spelling of one token
-		strings.Repeat("+", 43), strings.Repeat("\x00", 43), strings.Repeat("\xff", 43), text[:42] + "\n", text[:41] + "\r\n", "\n" + text[1:], strings.Repeat("A", 8192),
+	for name, c := range map[string]struct {
+		r      session.Resumed
+		at     time.Time
+		awaits bool
+	}{
+		"fresh":            {resumed(s, same), noon, true},
+		"at the last":      {resumed(s, same), noon.Add(session.PendingLifetime - time.Microsecond), true},
+		"over":             {resumed(s, same), noon.Add(session.PendingLifetime), false},
+		"disabled":         {resumed(s, disabled), noon, false},
+		"password changed": {resumed(s, withNewPassword), noon, false},
 	} {
-		if _, ok := session.ParseToken(s); ok {
-			t.Errorf("ParseToken(%q) took it", s)
+		if got := c.r.Awaits(c.at); got != c.awaits || c.r.Good(c.at) {
+			t.Errorf("%s: Awaits = %v, Good = %v, want %v and never good", name, got, c.r.Good(c.at), c.awaits)
+		}
+	}
+	short := session.Lifetime{Idle: time.Hour, Absolute: time.Minute, Remembered: 2 * time.Minute}
+	for remembered, end := range map[bool]time.Duration{false: time.Minute, true: 2 * time.Minute} {
+		if got := pending(short, remembered).ExpiresAt(); got != noon.Add(end) {
+			t.Errorf("a pending session where none lasts longer than %v ends at %v", end, got)
 		}
 	}
 }
 
-func FuzzParseToken(f *testing.F) {
-	f.Add(token.Reveal())
-	f.Fuzz(func(t *testing.T, s string) {
-		if got, ok := session.ParseToken(s); ok && got.Reveal() != s {
-			t.Errorf("ParseToken(%q) is the token %q", s, got.Reveal())
+func TestTheSecondStep(t *testing.T) {
+	l := session.Lifetime{Idle: time.Hour, Absolute: 3 * time.Hour, Remembered: 10 * time.Hour, Step: time.Minute}
+	next, later := session.NewToken([32]byte{9}).Key(), noon.Add(5*time.Minute)
+	for remembered, end := range map[bool]time.Duration{false: l.Absolute, true: l.Remembered} {
+		s := pending(l, remembered)
+		got := s.Completed(next, session.ByPassword|session.ByTOTP, l, later)
+		want := s.State()
+		want.Key, want.Methods, want.SeenAt, want.ProvedAt = next, session.ByPassword|session.ByTOTP, later, later
+		want.IdleEnd, want.End = later.Add(l.Idle), later.Add(end)
+		if got.State() != want || got.Pending() || !resumed(got, same).Good(later) {
+			t.Errorf("Completed = %+v, want %+v", got.State(), want)
 		}
-	})
+	}
+}
+
+// Who has just shown who they are may do more, under another token: the old one
+// may be known to who could not.
+func TestReproved(t *testing.T) {
+	s := begin(session.DefaultLifetime, false)
+	next, later := session.NewToken([32]byte{9}).Key(), noon.Add(time.Hour)
+	got := s.Reproved(next, session.ByRecoveryCode, later)
+	want := s.State()
+	want.Key, want.Methods, want.ProvedAt = next, session.ByPassword|session.ByRecoveryCode, later
+	if got.State() != want {
+		t.Errorf("Reproved = %+v, want %+v", got.State(), want)
+	}
+	for after, proved := range map[time.Duration]bool{
+		-time.Second: true, 0: true, 10 * time.Minute: true, 10*time.Minute + time.Microsecond: false, time.Hour: false,
+	} {
+		if is := got.Proved(10*time.Minute, later.Add(after)); is != proved {
+			t.Errorf("Proved %v after = %v, want %v", after, is, proved)
+		}
+	}
+	if s.ProvedAt() != noon || !s.Proved(0, noon) {
+		t.Errorf("signing in proves at %v, want at %v", s.ProvedAt(), noon)
+	}
+}
+
+func TestMethods(t *testing.T) {
+	for m, want := range map[session.Methods]string{
+		0: "", session.ByPassword: "password", session.ByPassword | session.ByTOTP: "password totp",
+		session.ByPassword | session.ByRecoveryCode: "password recovery_code", 7: "password totp recovery_code",
+	} {
+		if got := strings.Join(m.Names(), " "); got != want || !m.Known() {
+			t.Errorf("Names of %d = %q, known: %v, want %q", m, got, m.Known(), want)
+		}
+	}
+	for _, m := range []session.Methods{8, 9, 128, 255} {
+		if m.Known() {
+			t.Errorf("%d holds a method that there is not, and is known", m)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range []session.Reason{
+		session.SignedOut, session.Idle, session.Expired, session.EndedByOwner, session.EndedByAdmin, session.PasswordChanged, session.AccountDisabled, session.LimitReached,
+	} {
+		if got, ok := session.ParseReason(r.String()); !ok || got != r || r.IsZero() || seen[r.String()] {
+			t.Errorf("ParseReason(%q) = %q, %v", r, got, ok)
+		}
+		seen[r.String()] = true
+	}
+	for _, s := range []string{"", "Idle", "idle ", "unknown"} {
+		if got, ok := session.ParseReason(s); ok || !got.IsZero() {
+			t.Errorf("ParseReason(%q) = %q, %v, want none", s, got, ok)
+		}
+	}
+}
+
+func TestWhatIsLeftOfASession(t *testing.T) {
+	d := session.NewDevice("agent", netip.MustParseAddr("192.0.2.1"))
+	s := session.Begin(session.Start{ID: session.ID{UUID: uuid.UUID{2}}, Key: token.Key(), UserID: ann, Methods: session.ByPassword, Device: d}, session.DefaultLifetime, noon)
+	at := noon.Add(time.Hour + 789).In(time.FixedZone("Seoul", 9*60*60))
+	got := session.Ending{Why: session.EndedByOwner, At: at}.Of(s)
+	want := session.Past{
+		ID: s.ID(), Key: s.Key(), UserID: ann, Why: session.EndedByOwner, Device: d, CreatedAt: noon, EndedAt: noon.Add(time.Hour),
+	}
+	if got != want {
+		t.Errorf("Of = %+v, want %+v", got, want)
+	}
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {
 	s := begin(session.DefaultLifetime, false)
-	for _, secret := range []any{token, token.Key(), s, &s, session.Resumed{Session: s}} {
+	past := session.Ending{Why: session.Idle, At: noon}.Of(s)
+	for _, secret := range []any{token, token.Key(), s, &s, past, session.Resumed{Session: s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			got := fmt.Sprintf(verb, secret)
 			if strings.Contains(got, token.Reveal()) || strings.Contains(got, token.Key().Hex()) || strings.Contains(got, token.Key().Hex()[:8]) {
