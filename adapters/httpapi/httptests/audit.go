@@ -73,7 +73,7 @@ func testAudit(t *testing.T, open Open) {
 	act(call("GET", "/me", nil, 401), other)
 	act(call("POST", "/me/reauthenticate", obj{"password": wrong}, 403), hers, "session.reauthentication_failed failure mina user:mina {}")
 	act(call("POST", "/me/reauthenticate", obj{"password": password}, 204), hers, "session.reauthenticated success mina user:mina {}")
-	other = hers.Again()
+	hers.Again()
 	act(call("DELETE", "/me/sessions", nil, 204), hers, `session.ended success mina session {"reason":"ended_by_owner","user":"mina"}`)
 	other = hers.Again()
 	act(call("DELETE", "/me/sessions/"+other.Do("GET", "/me/sessions", nil).Items("id")[0], nil, 204), hers, `session.ended success mina session {"reason":"ended_by_owner","user":"mina"}`)
@@ -130,15 +130,56 @@ func testAudit(t *testing.T, open Open) {
 	act(call("POST", "/login", creds(eve, wrong), 401), nobody,
 		`session.sign_in_failed failure - user:eve {"reason":"password"}`, "session.sign_in_throttled refused - user:eve {}")
 	act(call("POST", "/login", creds(eve, password), 429), nobody)
+	for range 9 {
+		strangers.Do("POST", "/me/reauthenticate", obj{"password": wrong}).Want(403, "wrong_password")
+	}
+	act(call("DELETE", "/me", obj{"password": wrong}, 403), strangers,
+		"password.confirmation_failed failure eve user:eve {}", "password.confirmation_throttled refused eve user:eve {}")
+	act(call("DELETE", "/me", obj{"password": password}, 429), strangers)
+	app.Advance(time.Minute)
+	strangers.Do("POST", "/me/reauthenticate", obj{"password": password}).Want(204, "")
+	eves, _ := strangers.Enrol()
+	between := strangers.Pending()
+	for range 9 {
+		between.second(eves.other()).Want(401, "invalid_code")
+	}
+	act(call("POST", "/login/totp", obj{"code": eves.other()}, 401), between, "second_factor.failed failure eve user:eve {}", "second_factor.throttled refused eve user:eve {}")
+	act(call("POST", "/login/totp", obj{"code": eves.code(0)}, 429), between)
 	app.Disable(eve)
 	app.Advance(time.Minute)
 	act(call("POST", "/login", creds(eve, password), 401), nobody,
 		`session.sign_in_failed failure - user:eve {"reason":"disabled"}`, "session.sign_in_throttled refused - user:eve {}")
 	act(call("DELETE", "/me", obj{"password": fresh}, 204), hers, "account.deleted success mina user:mina {}")
 
+	testAuditOfRegistrations(t, open)
 	rows := app.AuditRows()
 	if found, err := app.operator.VerifyAudit(t.Context()); err != nil || found != len(rows) {
 		t.Errorf("VerifyAudit = %d, %v, want %d rows", found, err, len(rows))
+	}
+}
+
+// testAuditOfRegistrations: that somebody registers an address which is taken
+// already is written down where nobody is told.
+func testAuditOfRegistrations(t *testing.T, open Open) {
+	t.Helper()
+	app := start(t, open, Options{Verified: true})
+	for range 2 {
+		app.Anonymous().Do("POST", "/register", creds("mina@example.com", password)).Want(202, "")
+	}
+	app.Anonymous().Do("POST", "/login", creds("mina@example.com", password)).Want(401, "invalid_credentials")
+	app.Anonymous().Do("POST", "/email/verify", obj{"token": lastToken(app.Deliver())}).Want(204, "")
+	app.Anonymous().Do("POST", "/register", creds("mina@example.com", password)).Want(202, "")
+	people, got := names{}, []string{}
+	people.learn(t, app)
+	for _, r := range app.AuditRows() {
+		got = append(got, people.describe(r))
+	}
+	if want := []string{
+		"account.registered success mina user:mina {}", "account.registration_repeated success - user:mina {}",
+		`session.sign_in_failed failure - user:mina {"reason":"unverified"}`, "email.verified success mina user:mina {}",
+		"account.registration_repeated success - user:mina {}",
+	}; !slices.Equal(got, want) {
+		t.Errorf("registrations are written down as\n got  %q\n want %q", got, want)
 	}
 }
 
