@@ -41,6 +41,10 @@ func benchmark(b *testing.B, db *gormrepo.DB) {
 			})
 			return err
 		},
+		"take": func() error { return second(db.Limiter().Take(b.Context(), "key", inARow, start)) },
+		"record": func() error {
+			return db.Ledger().Record(b.Context(), ports.Along{Audit: entries(u.ID(), 1)})
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -23,7 +23,7 @@ const (
 	takeFresh   = "$1, $2, $3, $4" // key, tries, since and blocked_until of a counter under which this is the first try
 	takeWindow  = "CAST($5 AS bigint)"
 	takeLimit   = "CAST($6 AS bigint)"
-	takePause   = "CAST($7 AS bigint)" // pause
+	takePause   = "CAST($7 AS bigint)" // the first
 	takeLongest = "CAST($8 AS bigint)"
 )
 
