@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
 	"gatehouse/application/guard"
+	"gatehouse/domain/access"
 	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
@@ -51,8 +53,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials, d session.Device, o
 	if err != nil {
 		return SignedIn{}, err
 	}
-	device, _ := s.openDevice(c.KnownDevice, u.ID())
-	attempt, err := s.Guard.SignIn(ctx, account(c.Email), d.IP, device)
+	attempt, err := s.Guard.SignIn(ctx, account(c.Email), d.IP, s.counted(c.KnownDevice, u))
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -80,6 +81,17 @@ func (s *Service) admit(ctx context.Context, p user.Password, e entrance) (in Si
 		return SignedIn{}, err
 	}
 	return s.begin(ctx, e)
+}
+
+// counted names the count of a device that is known as one of the user's, or is
+// "". With a new password it is another: who has forgotten theirs, failed too
+// often on their own device and set a new one is not to wait there.
+func (s *Service) counted(shown string, u user.User) string {
+	device, known := s.openDevice(shown, u.ID())
+	if !known {
+		return ""
+	}
+	return device + " " + strconv.FormatInt(u.SessionEpoch(), 10)
 }
 
 // find returns the user with the address, or the zero user; an address that
@@ -137,7 +149,9 @@ func (s *Service) failed(ctx context.Context, u user.User, why string, a *guard.
 }
 
 // rehash makes a hash with today's parameters where the one kept is weaker:
-// this is the only moment at which the password is known.
+// this is the only moment at which the password is known. If all sessions were
+// ended meanwhile, the password that was right is so no longer, and the session
+// must not begin for the epoch that is now.
 func (s *Service) rehash(ctx context.Context, u user.User, p user.Password) (user.User, error) {
 	if !s.Hasher.Outdated(u.PasswordHash()) {
 		return u, nil
@@ -147,7 +161,10 @@ func (s *Service) rehash(ctx context.Context, u user.User, p user.Password) (use
 		return user.User{}, err
 	}
 	return s.Users.Update(ctx, u.ID(), func(now *user.User) error {
-		if now.PasswordHash() == u.PasswordHash() { // else it was changed meanwhile
+		if now.SessionEpoch() != u.SessionEpoch() {
+			return ErrInvalidCredentials
+		}
+		if now.PasswordHash() == u.PasswordHash() { // else another sign-in has done it
 			now.Rehash(fresh)
 		}
 		return nil
@@ -173,12 +190,13 @@ func (s *Service) begin(ctx context.Context, e entrance) (SignedIn, error) {
 	if f.On() {
 		methods = 0
 	}
-	left, err := s.leave(ctx, e.over)
-	if err != nil {
-		return SignedIn{}, err
+	var greeting []mail.Letter
+	if !f.On() {
+		if greeting, err = s.greet(ctx, e); err != nil {
+			return SignedIn{}, err
+		}
 	}
-	greeting, err := s.greet(ctx, e, !f.On())
-	if err != nil {
+	if err := s.leave(ctx, e.over); err != nil {
 		return SignedIn{}, err
 	}
 	now, token := s.Now(), s.Random.Token()
@@ -191,32 +209,33 @@ func (s *Service) begin(ctx context.Context, e entrance) (SignedIn, error) {
 	}
 	in := SignedIn{User: e.user, Session: one, Token: token}
 	if f.On() {
-		along := ports.Along{Audit: append(left, s.book.Own(ctx, audit.SignInAwaits, audit.Success, e.user.ID()))}
+		along := ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.SignInAwaits, audit.Success, e.user.ID())}}
 		return in, s.Ledger.Record(ctx, along)
 	}
-	return s.welcome(ctx, in, e, left, greeting)
+	return s.welcome(ctx, in, e, greeting)
 }
 
-// leave ends the session over which somebody signs in.
-func (s *Service) leave(ctx context.Context, over *session.Resumed) ([]audit.Entry, error) {
+// leave ends the session over which somebody signs in, and writes that down at
+// once: what comes after it may fail.
+func (s *Service) leave(ctx context.Context, over *session.Resumed) error {
 	if over == nil {
-		return nil, nil
+		return nil
 	}
 	one, err := s.Sessions.End(ctx, over.Session.Key(), s.because(session.SignedOut))
 	switch {
 	case errors.Is(err, fault.NotFound): // it has ended by itself
-		return nil, nil
+		return nil
 	case err != nil:
-		return nil, err
+		return err
 	}
-	return s.book.Ended(ctx, one.UserID(), session.SignedOut, one), nil
+	return s.tell(ctx, one.UserID(), session.SignedOut, one)
 }
 
 // greet makes the letter that tells of a sign-in on a new device. The first
 // device of an account is not new to anybody; of an account so old that what
 // was before may be forgotten, none is taken for the first.
-func (s *Service) greet(ctx context.Context, e entrance, complete bool) ([]mail.Letter, error) {
-	if _, known := s.openDevice(e.known, e.user.ID()); known || !complete {
+func (s *Service) greet(ctx context.Context, e entrance) ([]mail.Letter, error) {
+	if _, known := s.openDevice(e.known, e.user.ID()); known {
 		return nil, nil
 	}
 	if s.Now().Sub(e.user.CreatedAt()) < session.PastKept {
@@ -224,6 +243,9 @@ func (s *Service) greet(ctx context.Context, e entrance, complete bool) ([]mail.
 		if err != nil || !before {
 			return nil, err
 		}
+	}
+	if wanted, err := s.Guard.Notice(ctx, e.user); err != nil || !wanted {
+		return nil, err
 	}
 	return []mail.Letter{s.book.Letter(ctx, mail.NewDevice, e.user,
 		"device", s.Devices.Name(e.device.UserAgent), "ip", addrText(e.device), "at", s.Now().UTC().Format(time.RFC3339))}, nil
@@ -238,10 +260,10 @@ func addrText(d session.Device) string {
 
 // welcome finishes a sign-in whose session stands: older sessions make room, it
 // is written down, and the device is known from now on.
-func (s *Service) welcome(ctx context.Context, in SignedIn, e entrance, entries []audit.Entry, letters []mail.Letter) (SignedIn, error) {
+func (s *Service) welcome(ctx context.Context, in SignedIn, e entrance, letters []mail.Letter) (SignedIn, error) {
 	id := in.User.ID()
-	entries = append(entries, s.book.Entry(ctx, audit.SignedIn, audit.Success, id,
-		audit.Subject{Type: "session", ID: in.Session.ID().String()}, "methods", strings.Join(in.Session.Methods().Names(), " ")))
+	entries := []audit.Entry{s.book.Entry(ctx, audit.SignedIn, audit.Success, id,
+		audit.Subject{Type: "session", ID: in.Session.ID().String()}, "methods", strings.Join(in.Session.Methods().Names(), " "))}
 	if s.Max > 0 {
 		made, err := s.Directory.Trim(ctx, id, s.Max, s.because(session.LimitReached))
 		if err != nil {
@@ -268,26 +290,23 @@ type Code struct {
 // guard.ErrTooMany without looking at the code, and access.ErrUnauthenticated if
 // the pending session was ended or used meanwhile.
 func (s *Service) SecondStep(ctx context.Context, pending session.Resumed, c Code) (SignedIn, error) {
+	if !pending.Awaits(s.Now()) {
+		return SignedIn{}, access.ErrUnauthenticated
+	}
 	u := pending.User
 	attempt, err := s.Guard.Code(ctx, u.ID())
 	if err != nil {
 		return SignedIn{}, err
 	}
-	with := &ports.Along{}
-	f, err := s.Factors.Update(ctx, u.ID(), func(f *factor.Factor) error {
-		*with = ports.Along{}
-		return s.use(ctx, f, c, u, with)
-	}, with)
-	switch {
-	case errors.Is(err, factor.ErrInvalidCode):
+	if err := s.use(ctx, u, c); errors.Is(err, factor.ErrInvalidCode) {
 		return SignedIn{}, s.refused(ctx, u.ID(), attempt, audit.FactorFailed, audit.FactorThrottled, err)
-	case err != nil:
+	} else if err != nil {
 		attempt.Void(ctx)
 		return SignedIn{}, ended(err)
 	}
 	attempt.Passed(ctx)
 	e := entrance{user: u, device: pending.Session.Device(), known: c.KnownDevice}
-	letters, err := s.greet(ctx, e, f.On())
+	letters, err := s.greet(ctx, e)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -300,26 +319,36 @@ func (s *Service) SecondStep(ctx context.Context, pending session.Resumed, c Cod
 	if err := s.Sessions.Replace(ctx, pending.Session.Key(), next, session.Reason{}, now); err != nil {
 		return SignedIn{}, ended(err)
 	}
-	in, err := s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, nil, letters)
+	in, err := s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, letters)
 	return in, ended(err) // the account may have been deleted since
 }
 
-// use takes the code out of the factor. It opens the secret and computes, and
-// asks no store.
-func (s *Service) use(ctx context.Context, f *factor.Factor, c Code, u user.User, with *ports.Along) error {
-	if c.Recovery != "" {
-		h, ok := factor.HashCode(c.Recovery)
-		if !ok {
-			return factor.ErrInvalidCode
-		}
-		if err := f.UseRecovery(h); err != nil {
-			return err
-		}
-		with.Audit = []audit.Entry{s.book.Own(ctx, audit.RecoveryCodeUsed, audit.Success, u.ID())}
-		with.Letters = []mail.Letter{s.book.Letter(ctx, mail.RecoveryCodeWasUsed, u)}
-		return nil
+// use takes the code out of the user's factor, which no other request can do
+// then. It returns factor.ErrInvalidCode if it is not there.
+func (s *Service) use(ctx context.Context, u user.User, c Code) error {
+	if c.Recovery == "" {
+		_, err := s.Factors.Update(ctx, u.ID(), func(f *factor.Factor) error { return s.useStep(f, c.TOTP) })
+		return err
 	}
-	step, ok, err := s.match(*f, c.TOTP)
+	h, ok := factor.HashCode(c.Recovery)
+	if !ok {
+		return factor.ErrInvalidCode
+	}
+	with := &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.RecoveryCodeUsed, audit.Success, u.ID())}}
+	wanted, err := s.Guard.Notice(ctx, u)
+	if err != nil {
+		return err
+	}
+	if wanted {
+		with.Letters = []mail.Letter{s.book.Letter(ctx, mail.RecoveryCodeWasUsed, u)}
+	}
+	_, err = s.Factors.Update(ctx, u.ID(), func(f *factor.Factor) error { return f.UseRecovery(h) }, with)
+	return err
+}
+
+// useStep opens the secret and computes, and asks no store.
+func (s *Service) useStep(f *factor.Factor, code string) error {
+	step, ok, err := s.match(*f, code)
 	if err != nil {
 		return err
 	}
@@ -381,7 +410,8 @@ func (s *Service) openDevice(shown string, id user.ID) (device string, known boo
 		return "", false
 	}
 	sealed, err := deviceText.DecodeString(shown)
-	if err != nil {
+	// The decoder passes over line breaks; what is shown goes out in a header.
+	if err != nil || len(shown) != deviceText.EncodedLen(len(sealed)) {
 		return "", false
 	}
 	clear, ok := s.Sealer.Open(deviceLabel, sealed)

@@ -100,7 +100,7 @@ func told(f *Faults, call string, do func() error) error {
 	if early != nil {
 		return early
 	}
-	if err := do(); err != nil {
+	if err := do(); late == nil {
 		return err
 	}
 	return late
