@@ -11,6 +11,7 @@ package accounts
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"gatehouse/application/guard"
@@ -104,8 +105,8 @@ func (s *Service) parse(r Registration) (n newcomer, err error) {
 //
 // Where a mail decides (Config.Verified) it returns nil for everybody after the
 // same work: a new account is good once the link is followed, an account that
-// is there already is told by mail, and one that was never verified begins anew
-// with what was given last.
+// is there already is told by mail, and one that was neither verified nor used
+// begins anew with what was given last.
 func (s *Service) Register(ctx context.Context, r Registration) (*user.User, error) {
 	n, err := s.parse(r)
 	if err != nil {
@@ -214,7 +215,10 @@ func (s *Service) registerByMail(ctx context.Context, n newcomer) error {
 
 // registerAgain has somebody register an address that has an account. One that
 // was never verified was perhaps made by somebody else, to be found verified
-// with their password later; so it begins anew.
+// with their password later; so it begins anew, and the links that were sent for
+// it open nothing. But one that was used, before mails had to decide, has
+// something in it: with a password of a stranger's in it, its owner would let
+// them in by following the link.
 func (s *Service) registerAgain(ctx context.Context, n newcomer, hash user.PasswordHash) error {
 	holder, err := s.Users.FindByEmail(ctx, n.email)
 	if errors.Is(err, fault.NotFound) { // deleted since, and the next try will do
@@ -223,24 +227,44 @@ func (s *Service) registerAgain(ctx context.Context, n newcomer, hash user.Passw
 	if err != nil {
 		return err
 	}
+	used, err := s.used(ctx, holder)
+	if err != nil {
+		return err
+	}
 	with := &ports.Along{}
 	_, err = s.Users.Update(ctx, holder.ID(), func(u *user.User) error {
 		kind := mail.AlreadyRegistered
-		if !u.EmailVerified() {
+		*with = ports.Along{}
+		if !u.EmailVerified() && !used {
 			kind = mail.VerifyEmail
 			u.ChangePassword(hash, s.Now())
 			u.Rename(n.name, s.Now())
+			with.Void = append(slices.Clone(voidedWithPassword), ticket.EmailVerification)
 		}
-		*with = ports.Along{
-			Letters: []mail.Letter{s.book.Letter(ctx, kind, *u)},
-			Audit:   []audit.Entry{s.book.Entry(ctx, audit.RegistrationRepeated, audit.Success, user.ID{}, audit.Of(u.ID()))},
-		}
+		with.Letters = []mail.Letter{s.book.Letter(ctx, kind, *u)}
+		with.Audit = []audit.Entry{s.book.Entry(ctx, audit.RegistrationRepeated, audit.Success, user.ID{}, audit.Of(u.ID()))}
 		return nil
 	}, with)
 	if errors.Is(err, fault.NotFound) {
 		return nil
 	}
 	return err
+}
+
+// used reports whether there is anything in the account: rights, products, a
+// second factor, or that somebody has been signed in to it.
+func (s *Service) used(ctx context.Context, u user.User) (bool, error) {
+	if roles := u.Roles(); len(roles) != 1 || roles[0] != user.RoleUser {
+		return true, nil
+	}
+	if known, err := s.Directory.Known(ctx, u.ID()); err != nil || known {
+		return true, err
+	}
+	if f, err := s.Factors.Find(ctx, u.ID()); err != nil || !f.IsZero() {
+		return true, err
+	}
+	own, err := s.Products.List(ctx, ports.ProductQuery{Visible: access.OwnedBy(u.ID()), Limit: 1})
+	return len(own) > 0, err
 }
 
 // evenly returns what waits until Config.Even has passed since: deferred, it
@@ -284,7 +308,7 @@ func (s *Service) ChangeProfile(ctx context.Context, r session.Resumed, p Profil
 	u, err := s.Users.Update(ctx, r.User.ID(), func(u *user.User) error {
 		u.Rename(name, s.Now())
 		return nil
-	})
+	}, &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.ProfileChanged, audit.Success, r.User.ID())}})
 	return u, gone(err)
 }
 
@@ -306,9 +330,9 @@ func (s *Service) parseNew(u user.User, clear string) (user.Password, error) {
 }
 
 // ChangePassword replaces the caller's password, ends all other sessions, voids
-// the link of a mail that would reset it, and puts the present session under a
-// new token. It returns [ErrWrongPassword] if the current password is another,
-// also if it became another one meanwhile.
+// the links of mails that would reset it or change the address, and puts the
+// present session under a new token. It returns [ErrWrongPassword] if the
+// current password is another, also if it became another one meanwhile.
 //
 // The sessions end with the password in one write, that of the user's epoch.
 // If the store fails between that and the new token, the caller is signed out
@@ -325,7 +349,11 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 	if err != nil {
 		return sessions.SignedIn{}, err
 	}
-	with := &ports.Along{}
+	told, err := s.notice(ctx, mail.PasswordChanged, r.User, "at", s.Now().UTC().Format(time.RFC3339))
+	if err != nil {
+		return sessions.SignedIn{}, err
+	}
+	with := s.passwordChanged(ctx, r.User.ID(), audit.PasswordChanged, told)
 	u, err := s.Users.Update(ctx, r.User.ID(), func(u *user.User) error {
 		// Whoever ended all sessions meanwhile ended this one too; it must not
 		// live on through its new token.
@@ -333,7 +361,6 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 			return err
 		}
 		u.ChangePassword(hash, s.Now())
-		*with = s.passwordChanged(ctx, *u, audit.PasswordChanged)
 		return nil
 	}, with)
 	if err != nil {
@@ -344,18 +371,34 @@ func (s *Service) ChangePassword(ctx context.Context, r session.Resumed, c Passw
 		return sessions.SignedIn{}, err
 	}
 	// The others are dead since the epoch changed; this makes room, and leaves
-	// behind why.
-	err = s.Sessions.EndAll(ctx, u.ID(), u.ID(), session.PasswordChanged, rotated.Session.Key())
-	return rotated, err
+	// behind why. If that cannot be done now, the caller has the new password and
+	// the new token all the same, and is to be given it.
+	_ = s.Sessions.EndAll(ctx, u.ID(), u.ID(), session.PasswordChanged, rotated.Session.Key())
+	return rotated, nil
 }
 
+// voidedWithPassword are the links that open nothing any more once the password
+// is another. That of a change of address is among them: somebody who knew the
+// old password has perhaps asked for it, and would take the account over with it
+// after its owner has done what a mail advised them to do.
+var voidedWithPassword = []ticket.Purpose{ticket.PasswordReset, ticket.EmailChange}
+
 // passwordChanged is what goes along with a new password.
-func (s *Service) passwordChanged(ctx context.Context, u user.User, e audit.Event) ports.Along {
-	return ports.Along{
-		Void:    []ticket.Purpose{ticket.PasswordReset},
-		Letters: []mail.Letter{s.book.Letter(ctx, mail.PasswordChanged, u, "at", s.Now().UTC().Format(time.RFC3339))},
-		Audit:   []audit.Entry{s.book.Own(ctx, e, audit.Success, u.ID())},
+func (s *Service) passwordChanged(ctx context.Context, id user.ID, e audit.Event, told []mail.Letter) *ports.Along {
+	return &ports.Along{
+		Void:    voidedWithPassword,
+		Letters: told,
+		Audit:   []audit.Entry{s.book.Own(ctx, e, audit.Success, id)},
 	}
+}
+
+// notice is a letter that tells the user what was done in the account, or none
+// where they have been told too much already (guard.Guard.Notice).
+func (s *Service) notice(ctx context.Context, k mail.Kind, u user.User, detail ...string) ([]mail.Letter, error) {
+	if wanted, err := s.Guard.Notice(ctx, u); err != nil || !wanted {
+		return nil, err
+	}
+	return []mail.Letter{s.book.Letter(ctx, k, u, detail...)}, nil
 }
 
 // gone turns the absence of the caller's own account into what it means: the

@@ -31,7 +31,7 @@ func (s *Service) RequestVerification(ctx context.Context, r session.Resumed) er
 // VerifyEmail takes the token of a link that was sent to an address: either that
 // of the account, which is verified then, or the one that the account is to
 // have, which it has then. It returns ticket.ErrInvalid, also if another account
-// has taken the address meanwhile.
+// has taken the address meanwhile, or this one was disabled.
 func (s *Service) VerifyEmail(ctx context.Context, token string) error {
 	t, _, err := s.redeemable(ctx, token, ticket.EmailVerification, ticket.EmailChange)
 	if err != nil {
@@ -40,6 +40,9 @@ func (s *Service) VerifyEmail(ctx context.Context, token string) error {
 	with := &ports.Along{}
 	_, err = s.Users.Update(ctx, t.UserID, func(u *user.User) error {
 		*with = ports.Along{}
+		if u.Status() != user.Active { // perhaps because somebody else is in it
+			return ticket.ErrInvalid
+		}
 		if t.Purpose == ticket.EmailChange {
 			s.changeEmail(ctx, u, t.Email, with)
 		} else if err := s.verify(ctx, u, t.Email, with); err != nil {
@@ -102,7 +105,7 @@ func (s *Service) RequestEmailChange(ctx context.Context, r session.Resumed, c E
 	if err := s.Sessions.Confirm(ctx, r.User, c.Current); err != nil {
 		return err
 	}
-	if err := s.Guard.Mail(ctx, email); err != nil {
+	if err := s.Guard.Mail(ctx, email, r.User.Email()); err != nil { // both are written to
 		return err
 	}
 	defer s.evenly()()
@@ -113,7 +116,12 @@ func (s *Service) RequestEmailChange(ctx context.Context, r session.Resumed, c E
 	case taken && !s.Verified:
 		return user.ErrEmailTaken
 	case taken:
-		return s.recordChange(ctx, r, email, s.book.Letter(ctx, mail.AlreadyRegistered, holder))
+		err := s.recordChange(ctx, r, email, s.book.Letter(ctx, mail.AlreadyRegistered, holder))
+		if !errors.Is(err, fault.NotFound) {
+			return err
+		}
+		// Either account was deleted meanwhile. If it was the holder's, the address
+		// is free; if it was the caller's, that is found out below.
 	}
 	return s.recordChange(ctx, r, email, s.book.LetterTo(ctx, mail.ConfirmNewEmail, r.User, email))
 }

@@ -63,12 +63,16 @@ func (s *Service) ConfirmTOTP(ctx context.Context, r session.Resumed, code strin
 		codes[i] = factor.NewRecoveryCode(s.Random.Bytes())
 		hashes[i] = codes[i].Hash()
 	}
+	told, err := s.notice(ctx, mail.SecondFactorOn, r.User)
+	if err != nil {
+		return nil, err
+	}
 	id := r.User.ID()
 	with := &ports.Along{
-		Letters: []mail.Letter{s.book.Letter(ctx, mail.SecondFactorOn, r.User)},
+		Letters: told,
 		Audit:   []audit.Entry{s.book.Own(ctx, audit.FactorConfirmed, audit.Success, id)},
 	}
-	_, err := s.Factors.Update(ctx, id, func(f *factor.Factor) error {
+	_, err = s.Factors.Update(ctx, id, func(f *factor.Factor) error {
 		step, err := s.firstCode(*f, code)
 		if err != nil {
 			return err
@@ -106,15 +110,19 @@ func (s *Service) RemoveTOTP(ctx context.Context, r session.Resumed, password st
 	if err := s.Sessions.Confirm(ctx, r.User, password); err != nil {
 		return err
 	}
+	told, err := s.notice(ctx, mail.SecondFactorOff, r.User)
+	if err != nil {
+		return err
+	}
 	id := r.User.ID()
 	with := &ports.Along{}
-	_, err := s.Factors.Update(ctx, id, func(f *factor.Factor) error {
+	_, err = s.Factors.Update(ctx, id, func(f *factor.Factor) error {
 		if f.IsZero() {
 			return factor.ErrNotStarted
 		}
 		*with = ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.FactorRemoved, audit.Success, id)}}
 		if f.On() {
-			with.Letters = []mail.Letter{s.book.Letter(ctx, mail.SecondFactorOff, r.User)}
+			with.Letters = told
 		}
 		*f = factor.Factor{}
 		return nil

@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gatehouse/domain/access"
@@ -15,9 +16,10 @@ import (
 )
 
 // Leave deletes the caller's account with its sessions, products, letters and
-// second factor, in one step; the audit log keeps that it was there, by its id. It returns [ErrWrongPassword] if the password is another, also if it
-// became another one meanwhile, access.ErrUnauthenticated if all sessions were
-// ended meanwhile, and user.ErrLastAdmin if nobody would be left to administer.
+// second factor, in one step; the audit log keeps that it was there, by its id.
+// It returns [ErrWrongPassword] if the password is another, also if it became
+// another one meanwhile, access.ErrUnauthenticated if all sessions were ended
+// meanwhile, and user.ErrLastAdmin if nobody would be left to administer.
 func (s *Service) Leave(ctx context.Context, r session.Resumed, password string) error {
 	if err := s.Sessions.Confirm(ctx, r.User, password); err != nil {
 		return err
@@ -66,7 +68,7 @@ func (s *Service) Export(ctx context.Context, r session.Resumed) (Export, error)
 		func() (err error) { e.Sessions, err = s.Directory.List(ctx, id); return err },
 		func() (err error) { e.Past, err = s.Directory.PastOf(ctx, id); return err },
 		func() (err error) { e.Factor, err = s.factorOf(ctx, id); return err },
-		func() (err error) { e.Letters, err = s.Outbox.LettersTo(ctx, id); return err },
+		func() (err error) { e.Letters, err = s.lettersTo(ctx, id); return err },
 		func() (err error) { e.Audit, err = s.Log.RowsOf(ctx, id, ExportedAudit); return err },
 		func() (err error) { e.Products, err = s.productsOf(ctx, id); return err },
 	} {
@@ -75,6 +77,17 @@ func (s *Service) Export(ctx context.Context, r session.Resumed) (Export, error)
 		}
 	}
 	return e, s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.Exported, audit.Success, id)}})
+}
+
+// lettersTo are the letters to the user that wait. Where nobody is to learn who
+// has an account, those to an address that the account does not have yet are left
+// out: there is one if nobody has the address, and none if somebody has.
+func (s *Service) lettersTo(ctx context.Context, id user.ID) ([]mail.Letter, error) {
+	all, err := s.Outbox.LettersTo(ctx, id)
+	if err != nil || !s.Verified {
+		return all, err
+	}
+	return slices.DeleteFunc(all, func(l mail.Letter) bool { return l.Kind == mail.ConfirmNewEmail }), nil
 }
 
 // productsOf returns all products of the owner, the oldest first, so that what

@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
@@ -87,7 +88,9 @@ func (s *Service) ResetPassword(ctx context.Context, c Reset) error {
 		}
 		u.ChangePassword(hash, s.Now())
 		u.VerifyEmail(s.Now())
-		*with = s.passwordChanged(ctx, *u, audit.PasswordReset)
+		*with = *s.passwordChanged(ctx, u.ID(), audit.PasswordReset, []mail.Letter{
+			s.book.Letter(ctx, mail.PasswordChanged, *u, "at", s.Now().UTC().Format(time.RFC3339)),
+		})
 		with.Redeem, with.RedeemAt = t.Key, s.Now()
 		return nil
 	}, with)

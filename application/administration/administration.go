@@ -6,7 +6,7 @@ package administration
 
 import (
 	"context"
-	"slices"
+	"math"
 	"strings"
 
 	"gatehouse/application/accounts"
@@ -15,6 +15,7 @@ import (
 	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/session"
+	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
@@ -50,13 +51,18 @@ func (o *Operator) FindUser(ctx context.Context, email string) (user.User, error
 // SetRoles replaces the roles of the user with the address. It counts from the
 // user's next request on.
 func (o *Operator) SetRoles(ctx context.Context, email string, roles []user.Role) (user.User, error) {
-	return o.change(ctx, email, audit.RolesChanged, func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
+	return o.change(ctx, email, audit.RolesChanged, nil, func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
 }
 
 // SetStatus enables or disables the user with the address. Disabling ends every
-// session of theirs.
+// session of theirs, and voids the links that were sent for the account: whoever
+// asked for them may be the reason.
 func (o *Operator) SetStatus(ctx context.Context, email string, s user.Status) (user.User, error) {
-	u, err := o.change(ctx, email, audit.StatusChanged, func(u *user.User) error {
+	var void []ticket.Purpose
+	if s == user.Disabled {
+		void = ticket.Purposes()
+	}
+	u, err := o.change(ctx, email, audit.StatusChanged, void, func(u *user.User) error {
 		if s == user.Disabled {
 			u.Disable(o.Now())
 		} else {
@@ -72,12 +78,12 @@ func (o *Operator) SetStatus(ctx context.Context, email string, s user.Status) (
 }
 
 // change alters the user and writes down what the roles and the status are then.
-func (o *Operator) change(ctx context.Context, email string, event audit.Event, change func(*user.User) error) (user.User, error) {
+func (o *Operator) change(ctx context.Context, email string, event audit.Event, void []ticket.Purpose, change func(*user.User) error) (user.User, error) {
 	u, err := o.FindUser(ctx, email)
 	if err != nil {
 		return user.User{}, err
 	}
-	book, with := journal.Book{Random: o.Random, Now: o.Now}, &ports.Along{}
+	book, with := journal.Book{Random: o.Random, Now: o.Now}, &ports.Along{Void: void}
 	return o.Users.Update(ctx, u.ID(), func(u *user.User) error {
 		if err := change(u); err != nil {
 			return err
@@ -119,46 +125,49 @@ func (o *Operator) VerifyAudit(ctx context.Context) (int, error) {
 	return rows, nil
 }
 
-func (o *Operator) verifyDay(ctx context.Context, h audit.Head) (int, error) {
+// verifyDay looks at every row that is kept under the day, also at those whose
+// place is none: rows count from 1.
+func (o *Operator) verifyDay(ctx context.Context, h audit.Head) (rows int, err error) {
 	var chain audit.Chain
-	var after int64
-	for after < max(h.Seq, 1) { // of a day without a head, one row is one too many
-		page, err := o.Log.Rows(ctx, h.Day, after, int(min(auditPage, max(h.Seq, 1)-after)))
+	for after := int64(math.MinInt64); ; {
+		page, err := o.Log.Rows(ctx, h.Day, after, auditPage)
 		if err != nil {
-			return int(after), err
+			return rows, err
 		}
 		for _, r := range page {
+			if r.Seq > h.Seq {
+				if err := chain.End(h); err != nil {
+					return rows, err
+				}
+				return rows, o.appended(ctx, h, r)
+			}
 			if err := chain.Next(h.Day, r); err != nil {
-				return int(after), err
+				return rows, err
 			}
 			after = r.Seq
+			rows++
 		}
-		if len(page) == 0 {
-			break
+		if len(page) < auditPage {
+			return rows, chain.End(h)
 		}
 	}
-	if err := chain.End(h); err != nil {
-		return int(after), err
-	}
-	return int(after), o.verifyEnd(ctx, h)
 }
 
-// verifyEnd looks at what stands behind the head: it was appended since the head
-// was read, and then there is another by now, or it was added by hand.
-func (o *Operator) verifyEnd(ctx context.Context, h audit.Head) error {
-	more, err := o.Log.Rows(ctx, h.Day, h.Seq, 1)
-	if err != nil || len(more) == 0 {
-		return err
-	}
+// appended returns nil if the row behind the head was appended since the head was
+// read, and a *audit.Broken if it was added by other means: a row and the head
+// that it makes are kept in one step, so that the head which is read after the
+// row knows of it.
+func (o *Operator) appended(ctx context.Context, h audit.Head, r audit.Row) error {
 	heads, err := o.Log.Heads(ctx)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(heads, func(now audit.Head) bool { return now.Day == h.Day })
-	if at < 0 || heads[at].Seq < more[0].Seq {
-		return &audit.Broken{Day: h.Day, Seq: more[0].Seq, ID: more[0].ID, What: "added"}
+	for _, now := range heads {
+		if now.Day == h.Day && now.Seq >= r.Seq {
+			return nil
+		}
 	}
-	return nil
+	return &audit.Broken{Day: h.Day, Seq: r.Seq, ID: r.ID, What: "added"}
 }
 
 // EachUser calls visit with every user in the order of registration, until it

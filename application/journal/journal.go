@@ -5,6 +5,7 @@ package journal
 
 import (
 	"context"
+	"strconv"
 
 	"gatehouse/domain/audit"
 	"gatehouse/domain/mail"
@@ -49,17 +50,31 @@ func (b Book) Letter(ctx context.Context, k mail.Kind, u user.User, detail ...st
 	return b.LetterTo(ctx, k, u, u.Email(), detail...)
 }
 
-// LetterTo is one to the user at another address.
+// LetterTo is one to the user at another address. Where a link goes with it, it
+// says for which epoch of the user's sessions that was asked for ([StillMeant]).
 func (b Book) LetterTo(ctx context.Context, k mail.Kind, u user.User, to user.Email, detail ...string) mail.Letter {
 	now := b.Now()
 	language := ports.OriginOf(ctx).Language
 	if language == "" {
 		language = mail.English
 	}
+	if _, link := k.Purpose(); link {
+		detail = append(detail, epoch, strconv.FormatInt(u.SessionEpoch(), 10))
+	}
 	return mail.Letter{
 		ID: b.Random.ID(now), UserID: u.ID(), Kind: k, To: to, Language: language,
 		Detail: pairs(detail), CreatedAt: now,
 	}
+}
+
+const epoch = "epoch"
+
+// StillMeant reports whether the link of a letter to the user is to be sent.
+// Whoever sets a new password, or disables an account, may do so because of what
+// somebody else has asked for in it: a letter that waited meanwhile must not
+// bring them a new link.
+func StillMeant(l mail.Letter, u user.User) bool {
+	return l.Detail[epoch] == strconv.FormatInt(u.SessionEpoch(), 10)
 }
 
 func pairs(list []string) map[string]string {

@@ -8,10 +8,10 @@ import (
 
 	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
+	"gatehouse/application/journal"
 	"gatehouse/application/mailing"
 	"gatehouse/domain/mail"
 	"gatehouse/domain/user"
-	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
 
@@ -32,7 +32,12 @@ func send(t *testing.T, k mail.Kind, language mail.Language, name string, detail
 	}
 	u := user.New(user.ID{UUID: random.ID(noon)}, email, called, user.PasswordHash{}, noon)
 	u.VerifyEmail(noon)
-	letter := mail.Letter{ID: uuid.UUID(random.ID(noon)), UserID: u.ID(), Kind: k, To: email, Language: language, Detail: detail, CreatedAt: noon}
+	var pairs []string
+	for name, value := range detail {
+		pairs = append(pairs, name, value)
+	}
+	ctx := ports.WithOrigin(t.Context(), ports.Origin{Language: language})
+	letter := journal.Book{Random: random, Now: func() time.Time { return noon }}.Letter(ctx, k, u, pairs...)
 	if err := db.Users().Add(t.Context(), u, &ports.Along{Letters: []mail.Letter{letter}}); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,9 @@ var (
 
 var purposes = []Purpose{PasswordReset, EmailVerification, EmailChange}
 
+// Purposes are all purposes.
+func Purposes() []Purpose { return append([]Purpose(nil), purposes...) }
+
 // ParsePurpose reads the name of a purpose.
 func ParsePurpose(s string) (Purpose, bool) {
 	for _, p := range purposes {
