@@ -105,7 +105,11 @@ func (s *Service) RequestEmailChange(ctx context.Context, r session.Resumed, c E
 	if err := s.Sessions.Confirm(ctx, r.User, c.Current); err != nil {
 		return err
 	}
-	if err := s.Guard.Mail(ctx, email, r.User.Email()); err != nil { // both are written to
+	if err := s.Guard.MailFor(ctx, r.User.ID(), email); err != nil {
+		return err
+	}
+	told, err := s.notice(ctx, mail.EmailChangeAsked, r.User, "email", email.String())
+	if err != nil {
 		return err
 	}
 	defer s.evenly()()
@@ -116,20 +120,20 @@ func (s *Service) RequestEmailChange(ctx context.Context, r session.Resumed, c E
 	case taken && !s.Verified:
 		return user.ErrEmailTaken
 	case taken:
-		err := s.recordChange(ctx, r, email, s.book.Letter(ctx, mail.AlreadyRegistered, holder))
+		err := s.recordChange(ctx, r, s.book.Letter(ctx, mail.AlreadyRegistered, holder), told)
 		if !errors.Is(err, fault.NotFound) {
 			return err
 		}
 		// Either account was deleted meanwhile. If it was the holder's, the address
 		// is free; if it was the caller's, that is found out below.
 	}
-	return s.recordChange(ctx, r, email, s.book.LetterTo(ctx, mail.ConfirmNewEmail, r.User, email))
+	return s.recordChange(ctx, r, s.book.LetterTo(ctx, mail.ConfirmNewEmail, r.User, email), told)
 }
 
 // recordChange keeps the letter to the new address beside that to the old one.
-func (s *Service) recordChange(ctx context.Context, r session.Resumed, to user.Email, letter mail.Letter) error {
+func (s *Service) recordChange(ctx context.Context, r session.Resumed, letter mail.Letter, told []mail.Letter) error {
 	return gone(s.Ledger.Record(ctx, ports.Along{
-		Letters: []mail.Letter{letter, s.book.Letter(ctx, mail.EmailChangeAsked, r.User, "email", to.String())},
+		Letters: append([]mail.Letter{letter}, told...),
 		Audit:   []audit.Entry{s.book.Own(ctx, audit.EmailChangeAsked, audit.Success, r.User.ID())},
 	}))
 }

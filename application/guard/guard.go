@@ -34,7 +34,7 @@ type Rules struct {
 	Code     throttle.Rule // wrong codes of a second factor in a row, for one account
 	Confirm  throttle.Rule // wrong present passwords in a row, by one account
 	Register throttle.Rule // registrations from one network
-	Forgot   throttle.Rule // mails to one address that somebody asks for or brings about; from one network three times as many
+	Forgot   throttle.Rule // mails to one address that somebody asks for or brings about; three times as many for one network or account
 	Search   throttle.Rule // searches from one network
 }
 
@@ -134,16 +134,25 @@ func (g *Guard) Register(ctx context.Context) error {
 // Search asks whether somebody may search.
 func (g *Guard) Search(ctx context.Context) error { return g.rate(ctx, "search", g.Rules.Search) }
 
-// Mail asks whether a mail may be asked for to each of the addresses.
-func (g *Guard) Mail(ctx context.Context, to ...user.Email) error {
-	var bounds []bound
-	for _, e := range to {
-		bounds = append(bounds, bound{key: key("mail", e.Canonical()), rule: g.Rules.Forgot})
-	}
+// Mail asks whether a mail may be asked for to the address.
+func (g *Guard) Mail(ctx context.Context, to user.Email) error { return g.mail(ctx, to) }
+
+// MailFor asks whether the user may have a mail sent to the address, which need
+// not be theirs: an account is no means to write to everybody.
+func (g *Guard) MailFor(ctx context.Context, by user.ID, to user.Email) error {
+	return g.mail(ctx, to, key("mail-account", by.String()))
+}
+
+// mail counts for the address, and three times as many for who asks.
+func (g *Guard) mail(ctx context.Context, to user.Email, askers ...string) error {
 	if from := ports.OriginOf(ctx).IP; away(from) {
+		askers = append(askers, key("mail-network", network(from)))
+	}
+	bounds := []bound{{key: key("mail", to.Canonical()), rule: g.Rules.Forgot}}
+	for _, k := range askers {
 		many := g.Rules.Forgot
 		many.Limit *= 3
-		bounds = append(bounds, bound{key: key("mail-network", network(from)), rule: many})
+		bounds = append(bounds, bound{key: k, rule: many})
 	}
 	_, err := g.attempt(ctx, bounds...)
 	return err
