@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
+	"gatehouse/application/guard"
 	"gatehouse/application/products"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
@@ -20,6 +21,7 @@ import (
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
+	"gatehouse/tests/house"
 )
 
 // shop is the service over memory under the default policy.
@@ -50,7 +52,8 @@ func newShopWith(t testing.TB, table access.Table) *shop {
 		t.Fatal(err)
 	}
 	s.Service = products.New(products.Config{
-		Products: s.db.Products(), Authorizer: memory.NewAuthorizer(s.db.Policies(), vocabulary), Random: s.random, Now: system.Now,
+		Products: s.db.Products(), Authorizer: memory.NewAuthorizer(s.db.Policies(), vocabulary), Ledger: s.db.Ledger(), Random: s.random, Now: system.Now,
+		Guard: guard.New(guard.Config{Shared: s.db.Limiter(), Own: memory.NewLimiter(100), Rules: guard.DefaultRules(), Now: system.Now}),
 	})
 	for name, role := range map[string]user.Role{"owner": user.RoleUser, "stranger": user.RoleUser, "moderator": user.RoleModerator, "admin": user.RoleAdmin} {
 		email, err := user.NewEmail(name + "@example.com")
@@ -303,6 +306,168 @@ func TestListOfOnesOwn(t *testing.T) {
 	if err != nil || len(page.Items) != 1 || page.Items[0] != mine {
 		t.Errorf("List of one's own = %v, %v", page.Items, err)
 	}
+}
+
+// Whoever is told that they may not has done something that is worth knowing;
+// whoever is told that there is nothing has only looked around.
+func TestDenialsAreWrittenDown(t *testing.T) {
+	s := newShop(t)
+	draft, published := s.offer(t, "owner", product.StatusDraft), s.offer(t, "owner", product.StatusPublished)
+	name := "Mine"
+	update := func(a access.Actor, id product.ID) {
+		_, _ = s.Update(t.Context(), a, id, products.Edit{Change: product.Change{Name: &name}})
+	}
+	stranger := s.actors["stranger"]
+	for _, a := range []access.Actor{stranger, access.Anonymous()} {
+		update(a, draft.ID())
+		update(a, product.ID{})
+		_ = s.Delete(t.Context(), a, draft.ID(), nil)
+		_, _ = s.Read(t.Context(), a, draft.ID())
+		_, _ = s.Permissions(t.Context(), a, draft.ID())
+	}
+	update(access.Anonymous(), published.ID())                   // is told to sign in
+	update(s.actors["owner"], published.ID())                    // may
+	_, _ = s.Create(t.Context(), stranger, product.Draft{}, nil) // is told what is wrong
+	if heads, err := s.db.Ledger().Heads(t.Context()); err != nil || len(heads) != 0 {
+		t.Fatalf("what is no denial is in the audit log: %v, %v", heads, err)
+	}
+	update(stranger, published.ID())
+	_ = s.Delete(t.Context(), s.actors["moderator"], published.ID(), nil)
+	nobody := access.SignedIn(user.Restore(user.State{ID: stranger.ID()}), 1) // whose roles may nothing
+	_, _ = s.Create(t.Context(), nobody, product.Draft{}, nil)
+	rows, err := s.db.Ledger().RowsOf(t.Context(), stranger.ID(), 10)
+	more, err2 := s.db.Ledger().RowsOf(t.Context(), s.actors["moderator"].ID(), 10)
+	var got []string
+	for _, r := range append(rows, more...) {
+		got = append(got, fmt.Sprintf("%s %s %s %t %v", r.Event, r.Outcome, r.Subject.Type, r.Subject.ID == published.ID().String(), r.Detail))
+	}
+	want := []string{
+		"access.denied refused product false map[action:create]",
+		"access.denied refused product true map[action:update]",
+		"access.denied refused product true map[action:delete]",
+	}
+	if err != nil || err2 != nil || !slices.Equal(got, want) {
+		t.Errorf("written down: %q, %v, %v, want %q", got, err, err2, want)
+	}
+}
+
+// Who may search how often; lists without a text, and from this machine, are
+// bound by nothing.
+func TestSearchesAreBound(t *testing.T) {
+	h := house.New(t, house.Options{})
+	h.Guard.Rules.Search.Limit = 3
+	list := func(ip, text string) error {
+		_, err := h.Products.List(house.From(t.Context(), ip), access.Anonymous(), products.Query{Text: text})
+		return err
+	}
+	for range 3 {
+		if err := list("192.0.2.1", "lamp"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Faults.Fail(0, false)
+	if err := list("192.0.2.1", "lamp"); !errors.Is(err, guard.ErrTooMany) {
+		t.Errorf("the fourth search = %v, want ErrTooMany", err)
+	}
+	if got := h.Faults.Calls(); len(got) != 1 {
+		t.Errorf("a refused search asked for %v", got)
+	}
+	for range 10 {
+		if err := errors.Join(list("192.0.2.1", ""), list("127.0.0.1", "lamp")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := list("192.0.2.2", "lamp"); err != nil {
+		t.Errorf("a search from another network = %v", err)
+	}
+	h.Move(time.Minute)
+	if err := list("192.0.2.1", "lamp"); err != nil {
+		t.Errorf("a search a minute later = %v", err)
+	}
+}
+
+// Whichever call an outage meets, it allows nothing and tells nothing.
+func TestOutages(t *testing.T) {
+	const admin, stranger = true, false
+	offer := func(h *house.House, status string) (product.ID, access.Actor) {
+		owner := h.Add("owner@example.com")
+		p, err := h.Products.Create(t.Context(), access.SignedIn(owner, 1), product.Draft{Name: "Lamp", Currency: "KRW", Status: status}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.ID(), access.SignedIn(owner, 1)
+	}
+	someone := func(h *house.House, administers bool) access.Actor {
+		u := h.Add("someone@example.com")
+		if administers {
+			h.Change(u, func(u *user.User) { _ = u.SetRoles([]user.Role{user.RoleAdmin}, h.Now()) })
+		}
+		return access.SignedIn(h.Find(u), 1)
+	}
+	name := "Better lamp"
+	update := func(h *house.House, a access.Actor, id product.ID) func() error {
+		return func() error {
+			_, err := h.Products.Update(t.Context(), a, id, products.Edit{Change: product.Change{Name: &name}})
+			return err
+		}
+	}
+	house.Walk(t, map[string]house.Outage{
+		"create": {Act: func(h *house.House) func() error {
+			a := someone(h, stranger)
+			return func() error {
+				_, err := h.Products.Create(t.Context(), a, product.Draft{Name: "Lamp", Currency: "KRW"}, nil)
+				return err
+			}
+		}},
+		"create, denied": {Want: access.ErrForbidden, Act: func(h *house.House) func() error {
+			nobody := access.SignedIn(user.Restore(user.State{ID: someone(h, stranger).ID()}), 1)
+			return func() error {
+				_, err := h.Products.Create(t.Context(), nobody, product.Draft{Name: "Lamp", Currency: "KRW"}, nil)
+				return err
+			}
+		}},
+		"read": {Act: func(h *house.House) func() error {
+			id, a := offer(h, "draft")
+			return func() error { _, err := h.Products.Read(t.Context(), a, id); return err }
+		}},
+		"read, hidden": {Want: product.ErrUnknown, Act: func(h *house.House) func() error {
+			id, _ := offer(h, "draft")
+			return func() error { _, err := h.Products.Read(t.Context(), access.Anonymous(), id); return err }
+		}},
+		"permissions": {Act: func(h *house.House) func() error {
+			id, a := offer(h, "draft")
+			return func() error { _, err := h.Products.Permissions(t.Context(), a, id); return err }
+		}},
+		"list": {Act: func(h *house.House) func() error {
+			offer(h, "published")
+			return func() error {
+				_, err := h.Products.List(house.From(t.Context(), "192.0.2.1"), access.Anonymous(), products.Query{Text: "lamp"})
+				return err
+			}
+		}},
+		"update": {Act: func(h *house.House) func() error {
+			id, a := offer(h, "published")
+			return update(h, a, id)
+		}},
+		"update, denied": {Want: access.ErrForbidden, Act: func(h *house.House) func() error {
+			id, _ := offer(h, "published")
+			return update(h, someone(h, stranger), id)
+		}},
+		"update, hidden": {Want: product.ErrUnknown, Act: func(h *house.House) func() error {
+			id, _ := offer(h, "draft")
+			return update(h, someone(h, stranger), id)
+		}},
+		"delete": {Act: func(h *house.House) func() error {
+			id, _ := offer(h, "published")
+			a := someone(h, admin)
+			return func() error { return h.Products.Delete(t.Context(), a, id, nil) }
+		}},
+		"delete, denied": {Want: access.ErrForbidden, Act: func(h *house.House) func() error {
+			id, _ := offer(h, "published")
+			a := someone(h, stranger)
+			return func() error { return h.Products.Delete(t.Context(), a, id, nil) }
+		}},
+	})
 }
 
 // Can't tell is never yes: with the authorizer down nothing is done and nothing
