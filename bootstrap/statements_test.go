@@ -252,7 +252,7 @@ func TestStatements(t *testing.T) {
 		{"an unknown address", nobody, "POST", "/login", `{"email":"nobody@example.com","password":"another one"}`, 401, 1, 4},
 		{"a sign-in", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 3, 7},
 		{"a sign-in over a session", nobody, "POST", "/login", `{"email":"new@example.com",` + password + `}`, 200, 3, 7},
-		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 12},
+		{"a new password", nobody, "PUT", "/me/password", `{"currentPassword":"correct horse battery","newPassword":"battery horse correct"}`, 204, 2, 13},
 		{"a sign-out", nobody, "POST", "/logout", "", 204, 0, 3},
 		{"a leaving that is not confirmed", bob, "DELETE", "/me", `{"password":"another one"}`, 403, 1, 3},
 		{"a leaving", bob, "DELETE", "/me", `{` + password + `}`, 204, 2, 8},
@@ -263,14 +263,14 @@ func TestStatements(t *testing.T) {
 		{"a link that is none", nobody, "POST", "/password/reset", `{"token":"` + token + `","newPassword":"battery horse correct"}`, 410, 1, 0},
 		{"a link to an address that is none", nobody, "POST", "/email/verify", `{"token":"` + token + `"}`, 410, 1, 0},
 		{"a link to my address", carol, "POST", "/email/verification", "", 202, 1, 3},
-		{"a new address", carol, "PUT", "/me/email", `{"email":"new-u2@example.com","currentPassword":"correct horse battery"}`, 202, 2, 5},
+		{"a new address", carol, "PUT", "/me/email", `{"email":"new-u2@example.com","currentPassword":"correct horse battery"}`, 202, 2, 7},
 		{"showing who I am", carol, "POST", "/me/reauthenticate", `{` + password + `}`, 204, 1, 5},
 		{"a second factor", carol, "POST", "/me/totp", "", 200, 3, 7},
-		{"its confirmation", carol, "POST", "/me/totp/confirm", `{"code":"{code}"}`, 200, 2, 8},
+		{"its confirmation", carol, "POST", "/me/totp/confirm", `{"code":"{code}"}`, 200, 2, 9},
 		{"a sign-in that awaits it", carol, "POST", "/login", `{"email":"u2@example.com",` + password + `}`, 200, 3, 6},
 		{"a wrong code", carol, "POST", "/login/totp", `{"code":"{wrong}"}`, 401, 3, 3},
 		{"the second step", carol, "POST", "/login/totp", `{"code":"{next}"}`, 200, 3, 7},
-		{"no second factor", carol, "DELETE", "/me/totp", `{` + password + `}`, 204, 2, 10},
+		{"no second factor", carol, "DELETE", "/me/totp", `{` + password + `}`, 204, 2, 11},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -308,7 +308,7 @@ func (s *Service) ChangeProfile(ctx context.Context, r session.Resumed, p Profil
 	u, err := s.Users.Update(ctx, r.User.ID(), func(u *user.User) error {
 		u.Rename(name, s.Now())
 		return nil
-	}, &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.ProfileChanged, audit.Success, r.User.ID())}})
+	})
 	return u, gone(err)
 }
 

@@ -6,20 +6,16 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/user"
+	"gatehouse/tests/house"
 )
 
-func newOperator() *administration.Operator {
-	db := memory.New()
-	return &administration.Operator{
-		Users: db.Users(), Now: system.Now,
-		Accounts: accounts.New(accounts.Config{Users: db.Users(), Hasher: memory.Hasher{}, Random: system.NewRandom(), Now: system.Now}),
-	}
+func newOperator(t *testing.T) *administration.Operator {
+	return house.New(t, house.Options{}).Operator
 }
 
 func registration(email string) accounts.Registration {
@@ -27,7 +23,7 @@ func registration(email string) accounts.Registration {
 }
 
 func TestCreateUser(t *testing.T) {
-	o := newOperator()
+	o := newOperator(t)
 	ann, err := o.CreateUser(t.Context(), registration("ann@example.com"), []user.Role{user.RoleModerator, user.RoleAdmin})
 	if err != nil || fmt.Sprint(ann.Roles()) != "[admin moderator]" {
 		t.Errorf("CreateUser = %v, %v", ann.Roles(), err)
@@ -49,7 +45,7 @@ func TestCreateUser(t *testing.T) {
 }
 
 func TestChangesByAddress(t *testing.T) {
-	o := newOperator()
+	o := newOperator(t)
 	if _, err := o.CreateUser(t.Context(), registration("ann@example.com"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +69,7 @@ func TestChangesByAddress(t *testing.T) {
 }
 
 func TestEachUserMeetsAllOnce(t *testing.T) {
-	o := newOperator()
+	o := newOperator(t)
 	const n = 450 // more than two pages
 	hash, now := user.NewPasswordHash("x"), time.Now()
 	random := system.NewRandom()

@@ -196,7 +196,8 @@ func (s *Service) begin(ctx context.Context, e entrance) (SignedIn, error) {
 			return SignedIn{}, err
 		}
 	}
-	if err := s.leave(ctx, e.over); err != nil {
+	left, err := s.leave(ctx, e.over)
+	if err != nil {
 		return SignedIn{}, err
 	}
 	now, token := s.Now(), s.Random.Token()
@@ -209,26 +210,25 @@ func (s *Service) begin(ctx context.Context, e entrance) (SignedIn, error) {
 	}
 	in := SignedIn{User: e.user, Session: one, Token: token}
 	if f.On() {
-		along := ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.SignInAwaits, audit.Success, e.user.ID())}}
+		along := ports.Along{Audit: append(left, s.book.Own(ctx, audit.SignInAwaits, audit.Success, e.user.ID()))}
 		return in, s.Ledger.Record(ctx, along)
 	}
-	return s.welcome(ctx, in, e, greeting)
+	return s.welcome(ctx, in, e, left, greeting)
 }
 
-// leave ends the session over which somebody signs in, and writes that down at
-// once: what comes after it may fail.
-func (s *Service) leave(ctx context.Context, over *session.Resumed) error {
+// leave ends the session over which somebody signs in.
+func (s *Service) leave(ctx context.Context, over *session.Resumed) ([]audit.Entry, error) {
 	if over == nil {
-		return nil
+		return nil, nil
 	}
 	one, err := s.Sessions.End(ctx, over.Session.Key(), s.because(session.SignedOut))
 	switch {
 	case errors.Is(err, fault.NotFound): // it has ended by itself
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
 	}
-	return s.tell(ctx, one.UserID(), session.SignedOut, one)
+	return s.book.Ended(ctx, one.UserID(), session.SignedOut, one), nil
 }
 
 // greet makes the letter that tells of a sign-in on a new device. The first
@@ -260,10 +260,10 @@ func addrText(d session.Device) string {
 
 // welcome finishes a sign-in whose session stands: older sessions make room, it
 // is written down, and the device is known from now on.
-func (s *Service) welcome(ctx context.Context, in SignedIn, e entrance, letters []mail.Letter) (SignedIn, error) {
+func (s *Service) welcome(ctx context.Context, in SignedIn, e entrance, entries []audit.Entry, letters []mail.Letter) (SignedIn, error) {
 	id := in.User.ID()
-	entries := []audit.Entry{s.book.Entry(ctx, audit.SignedIn, audit.Success, id,
-		audit.Subject{Type: "session", ID: in.Session.ID().String()}, "methods", strings.Join(in.Session.Methods().Names(), " "))}
+	entries = append(entries, s.book.Entry(ctx, audit.SignedIn, audit.Success, id,
+		audit.Subject{Type: "session", ID: in.Session.ID().String()}, "methods", strings.Join(in.Session.Methods().Names(), " ")))
 	if s.Max > 0 {
 		made, err := s.Directory.Trim(ctx, id, s.Max, s.because(session.LimitReached))
 		if err != nil {
@@ -319,7 +319,7 @@ func (s *Service) SecondStep(ctx context.Context, pending session.Resumed, c Cod
 	if err := s.Sessions.Replace(ctx, pending.Session.Key(), next, session.Reason{}, now); err != nil {
 		return SignedIn{}, ended(err)
 	}
-	in, err := s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, letters)
+	in, err := s.welcome(ctx, SignedIn{User: u, Session: next, Token: token}, e, nil, letters)
 	return in, ended(err) // the account may have been deleted since
 }
 
