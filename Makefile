@@ -10,10 +10,10 @@ RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench demo build
+.PHONY: help run test check lint fuzz bench attacks demo build
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on http://localhost:8080 with a data file under data/
 	$(GO) run . serve
@@ -39,6 +39,9 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 
 bench: ## measure GET /me and GET /products/{id} beside a floor
 	$(WITH_PG) $(GO) run ./tests/bench
+
+attacks: ## do what attackers do, and measure whether the service holds to its figures
+	$(WITH_PG) $(GO) run ./tests/attacks
 
 demo: ## fill in a small catalogue and three users, to try things with
 	$(GO) run . demo

@@ -250,7 +250,7 @@ func TestStopUnderLoad(t *testing.T) {
 // the listener closes at once.
 func TestInFlightIsFinished(t *testing.T) {
 	w := newWorld(t)
-	p := w.serve("GATEHOUSE_DATABASE_URL=memory:", "GATEHOUSE_HASH_SLOTS=1")
+	p := w.serve("GATEHOUSE_DATABASE_URL=memory:", "GATEHOUSE_HASH_SLOTS=1", calm)
 	const requests = 8
 	// Hashing takes its time, one after the other, so they are all in work.
 	var written, done sync.WaitGroup

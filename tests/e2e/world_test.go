@@ -32,8 +32,8 @@ const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// binary builds the program once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
+// built builds the program once for all tests.
+var built = sync.OnceValues(func() (string, error) {
 	// The folder goes with the test binary's own, which "go test" deletes.
 	path := filepath.Join(filepath.Dir(os.Args[0]), "gatehouse-under-test")
 	out, err := exec.Command("go", "build", "-o", path, "gatehouse").CombinedOutput()
@@ -56,7 +56,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := binary()
+	program, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +254,9 @@ func (c *client) try(p *process, method, path, body string, headers ...string) (
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" { // which net/http takes from elsewhere
+			req.Host = headers[i+1]
+		}
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -25,6 +25,11 @@ type Options struct {
 	Implicit       bool        // TLS from the first byte, as on port 465
 	User, Password string      // "" takes mail from anybody
 	SevenBit       bool        // does not offer 8BITMIME
+
+	// Judge, if there is one, is asked before every answer for what to answer a
+	// verb with its argument, as in [Server.Answer]; "ok" leaves it to that. The
+	// argument of "BODY" is the recipient. It may take its time.
+	Judge func(verb, argument string) string
 }
 
 // Mail is one that was taken.
@@ -78,7 +83,8 @@ func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 // Answer has the server answer a verb, such as "RCPT", with a line such as "550
 // 5.1.1 no such user" from now on. The verb "BODY" stands for the end of a
 // mail, "HELLO" for the greeting. An empty line hangs up, "-" says nothing (see
-// [Server.Silent]), and "ok" is as it was before.
+// [Server.Silent]), and "ok" is as it was before. "taken" at the end of a mail
+// keeps it and hangs up: the server died after it had taken the mail.
 func (s *Server) Answer(verb, line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,6 +160,7 @@ type conversation struct {
 	tls    bool
 	known  bool // has shown who it is
 	mail   Mail
+	about  string // the argument of the verb that is being answered
 }
 
 func (c *conversation) over(conn net.Conn) {
@@ -168,8 +175,16 @@ func (c *conversation) encrypt() {
 
 var errHungUp = errors.New("hung up")
 
+// taken is what [Server.Answer] tells of.
+const taken = "taken"
+
 // instead is what the test wants the verb answered with, if it wants something.
-func (s *Server) instead(verb string) (string, bool) {
+func (s *Server) instead(verb, argument string) (string, bool) {
+	if s.options.Judge != nil {
+		if line := s.options.Judge(verb, argument); line != "ok" {
+			return line, true
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line, has := s.answers[verb]
@@ -179,12 +194,17 @@ func (s *Server) instead(verb string) (string, bool) {
 // say answers a verb with a line, or with what the test wants instead, and
 // reports whether it went as it was meant.
 func (c *conversation) say(verb, line string) (bool, error) {
-	other, has := c.server.instead(verb)
+	other, has := c.server.instead(verb, c.about)
+	return c.answer(line, other, has)
+}
+
+// answer says a line, or the other if there is one.
+func (c *conversation) answer(line, other string, has bool) (bool, error) {
 	if has {
 		tell(c.server.refused)
 	}
 	switch {
-	case has && other == "":
+	case has && (other == "" || other == taken):
 		return false, errHungUp
 	case has && other == "-":
 		tell(c.server.silent)
@@ -214,6 +234,7 @@ func (c *conversation) run() {
 }
 
 func (c *conversation) command(verb, rest string) error {
+	c.about = rest
 	switch verb {
 	case "EHLO":
 		return c.ehlo()
@@ -303,14 +324,16 @@ func (c *conversation) body() error {
 		}
 		raw.Write(bytes.TrimPrefix(line, []byte(".")))
 	}
-	if _, refused := c.server.instead("BODY"); !refused {
+	c.about = c.mail.To
+	other, has := c.server.instead("BODY", c.about)
+	if !has || other == taken {
 		c.mail.Raw = raw.Bytes()
 		c.server.mu.Lock()
 		c.server.mails = append(c.server.mails, c.mail)
 		c.server.mu.Unlock()
 		tell(c.server.taken)
 	}
-	_, err := c.say("BODY", "250 2.0.0 taken")
+	_, err := c.answer("250 2.0.0 taken", other, has)
 	return err
 }
 
