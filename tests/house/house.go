@@ -222,6 +222,16 @@ func (h *House) Find(u user.User) user.User {
 	return now
 }
 
+// ByAddress gives the user with the address.
+func (h *House) ByAddress(address string) user.User {
+	h.T.Helper()
+	email, err := user.NewEmail(address)
+	h.must(err)
+	u, err := h.DB.Users().FindByEmail(h.T.Context(), email)
+	h.must(err)
+	return u
+}
+
 // Change alters the user behind the back of the services.
 func (h *House) Change(u user.User, change func(*user.User)) {
 	h.T.Helper()
@@ -261,7 +271,12 @@ func (h *House) Enter(u user.User) session.Resumed {
 // fresh.
 func (h *House) TurnOnTOTP(u user.User) (secret string, recovery []string) {
 	h.T.Helper()
-	r := h.Enter(u)
+	return h.TurnOnTOTPIn(h.Enter(u))
+}
+
+// TurnOnTOTPIn is [House.TurnOnTOTP] in a session that there is.
+func (h *House) TurnOnTOTPIn(r session.Resumed) (secret string, recovery []string) {
+	h.T.Helper()
 	e, err := h.Accounts.StartTOTP(h.T.Context(), r)
 	h.must(err)
 	list, err := h.Accounts.ConfirmTOTP(h.T.Context(), r, h.Code(e.Secret, 0))
