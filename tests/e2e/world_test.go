@@ -157,9 +157,11 @@ func (w *world) serve(environ ...string) *process {
 	return p
 }
 
-// tryServe is serve for goroutines that may not end the test: it gives nil.
+// tryServe is serve for goroutines that may not end the test: it gives nil. A
+// node has few connections: on a small machine that has other work, two times
+// ten at once are not made in the time that a connection may take.
 func (w *world) tryServe(environ ...string) *process {
-	cmd, said := w.command([]string{"serve"}, append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0"}, environ...)...)
+	cmd, said := w.command([]string{"serve"}, append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_DATABASE_MAX_CONNECTIONS=4"}, environ...)...)
 	if err := cmd.Start(); err != nil {
 		w.Error(err)
 		return nil
