@@ -135,7 +135,7 @@ func (o *Operator) verifyDay(ctx context.Context, h audit.Head) (rows int, err e
 			return rows, err
 		}
 		for _, r := range page {
-			if r.Seq > h.Seq {
+			if r.Seq > h.Seq && r.Day() == h.Day { // else Next tells where it is from
 				if err := chain.End(h); err != nil {
 					return rows, err
 				}

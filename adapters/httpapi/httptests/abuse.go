@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -231,7 +232,7 @@ func testMassAssignmentEverywhere(t *testing.T, open Open) {
 		w.who.Do(w.method, w.path, body).WantFaults(want...)
 		var form, xml []string
 		for member, value := range body {
-			form = append(form, fmt.Sprintf("%s=%v", member, value))
+			form = append(form, member+"="+url.QueryEscape(fmt.Sprint(value)))
 			xml = append(xml, fmt.Sprintf("<%s>%v</%s>", member, value, member))
 		}
 		for media, text := range map[string]string{
