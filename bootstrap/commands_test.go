@@ -151,6 +151,8 @@ func TestUserCommands(t *testing.T) {
 			l.want(0, "", words("user set-roles bob@example.com moderator, user"), "bob@example.com has the roles moderator, user")
 			l.want(1, "", words("user set-roles bob@example.com anonymous"), "anonymous belongs to visitors")
 			l.want(1, "", words("user set-roles nobody@example.com user"), "there is no user nobody@example.com")
+			l.want(1, "", words("user remove-factor bob@example.com"), "bob@example.com has no second factor")
+			l.want(1, "", words("user remove-factor nobody@example.com"), "there is no user nobody@example.com")
 			l.want(0, "", words("user disable bob@example.com"), "bob@example.com is disabled")
 			list := l.want(0, "", words("user list"), "EMAIL", "ann@example.com", "admin, user", "disabled").out
 			if n := strings.Count(list, "\n"); n != 3 {

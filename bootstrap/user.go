@@ -12,6 +12,7 @@ import (
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
 	"gatehouse/domain/access"
+	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/user"
 )
@@ -23,6 +24,8 @@ type userCommands struct {
 	SetRoles userSetRoles `cmd:"" help:"Replace a user's roles."`
 	Enable   userEnable   `cmd:"" help:"Let a disabled user sign in again."`
 	Disable  userDisable  `cmd:"" help:"Keep a user from signing in and end every session of theirs."`
+
+	RemoveFactor userRemoveFactor `cmd:"" help:"Take the second factor away from a user who has lost it."`
 }
 
 type userCreate struct {
@@ -136,6 +139,30 @@ type userDisable struct {
 // Run disables the user.
 func (u userDisable) Run(c *call) error {
 	return setStatus(c, u.Email, user.Disabled, "is disabled, and every session has ended")
+}
+
+type userRemoveFactor struct {
+	Email string `arg:"" help:"Whose."`
+}
+
+// Help is what "gatehouse user remove-factor --help" adds.
+func (userRemoveFactor) Help() string {
+	return `For somebody who has lost the device and every recovery code. They sign in with the password alone then and are told by mail. Make sure that it is they who ask: whoever has their password is waiting for this.`
+}
+
+// Run takes the factor away.
+func (u userRemoveFactor) Run(c *call) error {
+	return c.withHouse(require, func(ctx context.Context, h *house) error {
+		changed, err := h.operator.RemoveFactor(ctx, u.Email)
+		if errors.Is(err, factor.ErrNotStarted) {
+			return fmt.Errorf("%s has no second factor", u.Email)
+		}
+		if err != nil {
+			return named(err, u.Email)
+		}
+		fmt.Fprintf(c.out, "%s signs in with the password alone\n", changed.Email())
+		return nil
+	})
 }
 
 func setStatus(c *call, email string, s user.Status, said string) error {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/application/guard"
@@ -155,18 +156,25 @@ func (s *Service) register(ctx context.Context, n newcomer, roles []user.Role, e
 	if err := u.SetRoles(roles, s.Now()); err != nil {
 		return user.User{}, err
 	}
-	actor := u.ID()
-	if event == audit.UserCreated {
-		actor = user.ID{} // an operator
+	entry := s.book.Own(ctx, event, audit.Success, u.ID())
+	if event == audit.UserCreated { // by an operator
+		entry = s.book.Entry(ctx, event, audit.Success, user.ID{}, audit.Of(u.ID()), "roles", roleNames(u.Roles()))
 		if s.Verified {
 			u.VerifyEmail(s.Now())
 		}
 	}
-	entry := s.book.Entry(ctx, event, audit.Success, actor, audit.Of(u.ID()))
 	if err := s.Users.Add(ctx, u, &ports.Along{Audit: []audit.Entry{entry}}); err != nil {
 		return user.User{}, err
 	}
 	return u, nil
+}
+
+func roleNames(roles []user.Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = r.String()
+	}
+	return strings.Join(names, " ")
 }
 
 func (s *Service) newUser(n newcomer, hash user.PasswordHash) user.User {

@@ -110,24 +110,30 @@ func (s *Service) RemoveTOTP(ctx context.Context, r session.Resumed, password st
 	if err := s.Sessions.Confirm(ctx, r.User, password); err != nil {
 		return err
 	}
-	told, err := s.notice(ctx, mail.SecondFactorOff, r.User)
+	return gone(s.RemoveFactor(ctx, r.User.ID(), r.User))
+}
+
+// RemoveFactor takes the second factor of u away, also one that is being set up,
+// for the actor: u, or an operator (zero) who helps somebody that has lost both
+// device and recovery codes. It returns factor.ErrNotStarted if there is none.
+func (s *Service) RemoveFactor(ctx context.Context, actor user.ID, u user.User) error {
+	told, err := s.notice(ctx, mail.SecondFactorOff, u)
 	if err != nil {
 		return err
 	}
-	id := r.User.ID()
 	with := &ports.Along{}
-	_, err = s.Factors.Update(ctx, id, func(f *factor.Factor) error {
+	_, err = s.Factors.Update(ctx, u.ID(), func(f *factor.Factor) error {
 		if f.IsZero() {
 			return factor.ErrNotStarted
 		}
-		*with = ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.FactorRemoved, audit.Success, id)}}
+		*with = ports.Along{Audit: []audit.Entry{s.book.Entry(ctx, audit.FactorRemoved, audit.Success, actor, audit.Of(u.ID()))}}
 		if f.On() {
 			with.Letters = told
 		}
 		*f = factor.Factor{}
 		return nil
 	}, with)
-	return gone(err)
+	return err
 }
 
 // factorOf is the second factor that is on, for an export.

@@ -12,6 +12,7 @@ import (
 	"gatehouse/adapters/aead"
 	"gatehouse/application/accounts"
 	"gatehouse/application/sessions"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/user"
@@ -156,6 +157,15 @@ func TestRemovingASecondFactor(t *testing.T) {
 	}
 	if got := h.Kinds(h.ann); !strings.Contains(got, "second_factor_off") {
 		t.Errorf("letters: %s", got)
+	}
+	// An operator needs no password, and the log does not say that the user did it.
+	h.TurnOnTOTPIn(h.Resume(h.signIn(t).Token))
+	if err := h.Accounts.RemoveFactor(t.Context(), user.ID{}, h.ann); err != nil || h.signIn(t).Session.Pending() {
+		t.Errorf("RemoveFactor = %v, want signing in without", err)
+	}
+	rows, err := h.DB.Ledger().RowsOf(t.Context(), h.ann.ID(), 2) // the sign-in and what was before it
+	if err != nil || len(rows) != 2 || rows[1].Event != audit.FactorRemoved || !rows[1].Actor.IsZero() {
+		t.Errorf("the log says %v, %v, want a removal by nobody who is known", rows, err)
 	}
 	// Its recovery codes are good for nothing when another is set up.
 	h.TurnOnTOTPIn(h.Resume(h.signIn(t).Token))

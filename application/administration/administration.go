@@ -102,6 +102,18 @@ func roleNames(roles []user.Role) string {
 	return strings.Join(names, " ")
 }
 
+// RemoveFactor takes the second factor of the user with the address away, for
+// somebody who has lost device and recovery codes. It returns
+// factor.ErrNotStarted if there is none. That it is they who ask, the operator
+// has to make sure of.
+func (o *Operator) RemoveFactor(ctx context.Context, email string) (user.User, error) {
+	u, err := o.FindUser(ctx, email)
+	if err != nil {
+		return user.User{}, err
+	}
+	return u, o.Accounts.RemoveFactor(ctx, user.ID{}, u)
+}
+
 // auditPage is how many rows of the audit log are read at a time.
 const auditPage = 500
 

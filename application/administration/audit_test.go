@@ -126,9 +126,9 @@ func TestVerifyAuditFindsTheFirstPlace(t *testing.T) {
 			r.Seq = 4
 			l.rows[second], l.rows[first] = append(l.rows[second], r), l.rows[first][:4]
 			l.heads[0].Seq, l.heads[0].Hash = 4, l.rows[first][3].Hash
-		}, second + " 4 added", 7},
+		}, second + " 4 moved", 7},
 		"a row moved between":         {func(l *log) { l.rows[second][0].Entry = l.rows[first][0].Entry }, second + " 1 moved", 5},
-		"rows moved to a day of none": {func(l *log) { l.rows["2026-11-27"] = []audit.Row{l.rows[third][0]} }, "2026-11-27 1 added", 8 + pageful},
+		"rows moved to a day of none": {func(l *log) { l.rows["2026-11-27"] = []audit.Row{l.rows[third][0]} }, "2026-11-27 1 moved", 8 + pageful},
 
 		"a row added behind":       {func(l *log) { h := l.heads[1]; l.append(1, house.Noon.AddDate(0, 0, 1).Add(time.Hour)); l.heads[1] = h }, second + " 4 added", 8},
 		"a row added far behind":   {func(l *log) { r := l.rows[second][2]; r.Seq = 99; l.rows[second] = append(l.rows[second], r) }, second + " 99 added", 8},
@@ -223,7 +223,7 @@ func TestOperatorsActsAreWrittenDown(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %v", r.Event, r.Subject.Type, r.Detail))
 	}
 	want := []string{
-		"user.created user map[]",
+		"user.created user map[roles:user]",
 		"user.roles_changed user map[roles:moderator status:active]",
 		"user.status_changed user map[roles:moderator status:disabled]",
 		"session.ended session map[reason:account_disabled user:" + ann.ID().String() + "]",
