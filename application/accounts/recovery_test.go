@@ -189,6 +189,15 @@ func TestWhatVoidsALink(t *testing.T) {
 			}
 			return h.Accounts.VerifyEmail(t.Context(), h.Token("new@example.com"))
 		}, nil},
+		"a new address and back": {func(h *home) error {
+			if err := h.Accounts.RequestEmailChange(t.Context(), h.r, accounts.EmailChange{Email: "new@example.com", Current: house.Password}); err != nil {
+				return err
+			}
+			return h.Accounts.VerifyEmail(t.Context(), h.Token("new@example.com"))
+		}, func(h *home) error {
+			h.Change(h.ann, func(u *user.User) { u.ChangeEmail(h.ann.Email(), h.Now()) })
+			return nil
+		}},
 		"an address that is another": {func(h *home) error {
 			h.Change(h.ann, func(u *user.User) { u.ChangeEmail(mustEmail(t, "new@example.com"), h.Now()) })
 			return nil

@@ -160,6 +160,23 @@ func TestARefusedTryCountsNowhere(t *testing.T) {
 	}
 }
 
+// Nor does it lengthen the pause of a wider one, which whoever comes next from
+// elsewhere would find.
+func TestARefusedTryLengthensNoPause(t *testing.T) {
+	g := newGate(rules())
+	for _, pause := range []time.Duration{time.Minute, 2 * time.Minute} {
+		g.fails(t, 3, ann, here, "")
+		g.Move(pause)
+	}
+	g.fails(t, 1, ann, here, "") // the fifth: four minutes for the pair, and one for the account
+	g.wantShut(t, ann, there, "", "the account in its pause")
+	g.Move(time.Minute)
+	for range 5 {
+		g.wantShut(t, ann, here, "", "the pair in its pause")
+	}
+	g.wantOpen(t, ann, there, "", "the account after its pause")
+}
+
 func TestAWholeNetworkIsBound(t *testing.T) {
 	g := newGate(rules())
 	granted := 0

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,11 +284,12 @@ func TestAMailerThatHangs(t *testing.T) {
 		"for ever":               func(_ context.Context, over chan struct{}) error { <-over; return nil },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			over, n := make(chan struct{}), 0
+			var n atomic.Int64
+			over := make(chan struct{})
 			defer close(over)
 			p := newPost(t, nil)
 			p.do = func(ctx context.Context, _ mail.Message) error {
-				if n++; n == 1 {
+				if n.Add(1) == 1 {
 					return hang(ctx, over)
 				}
 				return nil
@@ -340,6 +342,23 @@ func TestANodeDies(t *testing.T) {
 	p.Move(time.Microsecond)
 	if sent, err := p.deliver(); sent != 1 || err != nil {
 		t.Errorf("Deliver after the lease = %d, %v", sent, err)
+	}
+}
+
+// While a node has a letter in its hands no other gets it, as long as it may
+// take.
+func TestOneNodeHasALetter(t *testing.T) {
+	p := newPost(t, nil)
+	others := -1
+	p.do = func(context.Context, mail.Message) error {
+		p.Move(30*time.Second - time.Microsecond)
+		p.do = nil
+		others, _ = p.deliver()
+		return nil
+	}
+	p.ask(1)
+	if sent, err := p.deliver(); sent != 1 || err != nil || others != 0 {
+		t.Errorf("Deliver = %d, %v, and another node sent %d meanwhile", sent, err, others)
 	}
 }
 
