@@ -34,7 +34,6 @@ type Event string
 const (
 	Registered           Event = "account.registered"
 	RegistrationRepeated Event = "account.registration_repeated" // for an address that has an account
-	ProfileChanged       Event = "account.profile_changed"
 	Left                 Event = "account.deleted"
 	Exported             Event = "account.exported"
 
