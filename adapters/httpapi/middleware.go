@@ -58,7 +58,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	x := s.begin(rc)
 	defer s.finish(rc, x)
 	x.envelope = open(rc.Request.Header.RawHeaders(), cookieNames{s.cookie.name, s.device.name})
-	if !x.sound {
+	if !x.sound || !knownVersion(rc.Request.Header.Protocol()) {
 		closeGently(rc)
 		s.answer(rc, x, errMalformedRequest)
 		return
@@ -107,6 +107,11 @@ func (s *Server) finish(rc *fasthttp.RequestCtx, x *exchange) {
 }
 
 var errPanicked = errors.New("a handler panicked")
+
+// knownVersion reports whether a request is in the HTTP that is spoken here.
+func knownVersion(protocol []byte) bool {
+	return string(protocol) == "HTTP/1.1" || string(protocol) == "HTTP/1.0"
+}
 
 func knownMethod(m string) bool {
 	switch m {

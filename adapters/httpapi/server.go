@@ -12,6 +12,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ import (
 const (
 	DefaultBodyLimit      = 64 << 10
 	DefaultRequestTimeout = 2 * time.Second
+	DefaultMaxConnections = 8192
+	DefaultMaxInWork      = 512
+	DefaultMaxHashing     = 128
 )
 
 // Bounds that no configuration changes. The read timeout is what a slow sender
@@ -62,6 +66,9 @@ type Config struct {
 
 	BodyLimit      int           // bytes; 0 means DefaultBodyLimit
 	RequestTimeout time.Duration // 0 means DefaultRequestTimeout
+	MaxConnections int           // open at one time; 0 means DefaultMaxConnections
+	MaxInWork      int           // requests that are worked on at one time; 0 means DefaultMaxInWork
+	MaxHashing     int           // of these, such as hash a password; 0 means DefaultMaxHashing
 
 	Random  ports.Random
 	Now     ports.Clock
@@ -79,7 +86,7 @@ func (c Config) check() error {
 	}
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
 	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
-	need(c.BodyLimit >= 0 && c.RequestTimeout >= 0, "limits are not negative")
+	need(min(c.BodyLimit, c.MaxConnections, c.MaxInWork, c.MaxHashing) >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
 	return errors.Join(errs...)
 }
@@ -112,6 +119,8 @@ type Server struct {
 	headers  []headerKV // on every answer
 	document document   // openapi.json as it is served
 	docs     *docs
+	inWork   places
+	hashing  places
 	draining atomic.Bool
 }
 
@@ -120,13 +129,15 @@ func New(c Config) (*Server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.BodyLimit == 0 {
-		c.BodyLimit = DefaultBodyLimit
+	c.BodyLimit = cmp.Or(c.BodyLimit, DefaultBodyLimit)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, DefaultRequestTimeout)
+	c.MaxConnections = cmp.Or(c.MaxConnections, DefaultMaxConnections)
+	c.MaxInWork = cmp.Or(c.MaxInWork, DefaultMaxInWork)
+	c.MaxHashing = cmp.Or(c.MaxHashing, DefaultMaxHashing)
+	s := &Server{
+		Config: c, cookie: newCookieStyle(c.PublicURL), device: newDeviceStyle(c.PublicURL), headers: securityHeaders(c.PublicURL),
+		inWork: make(places, c.MaxInWork), hashing: make(places, c.MaxHashing),
 	}
-	if c.RequestTimeout == 0 {
-		c.RequestTimeout = DefaultRequestTimeout
-	}
-	s := &Server{Config: c, cookie: newCookieStyle(c.PublicURL), device: newDeviceStyle(c.PublicURL), headers: securityHeaders(c.PublicURL)}
 	var err error
 	if s.trusted, err = parseOrigins(c.TrustedOrigins); err != nil {
 		return nil, err
@@ -153,6 +164,7 @@ func (s *Server) build() {
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
+		ReduceMemoryUsage:            true, // a connection on which nothing happens holds no buffers
 		ErrorHandler:                 s.fail,
 	})
 	s.app.Use(s.withContext, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
@@ -170,7 +182,9 @@ func (s *Server) build() {
 }
 
 // Serve answers what comes in on ln. It blocks until [Server.Shutdown].
-func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(lingering{ln}) }
+func (s *Server) Serve(ln net.Listener) error {
+	return s.http.Serve(&listener{Listener: ln, max: int64(s.MaxConnections), refuse: s.refuseConnection})
+}
 
 // Drain has GET /readyz answer 503 from now on, so that a load balancer sends
 // no more. Everything else is still answered.
@@ -208,22 +222,26 @@ type route struct {
 	Route
 	handle fiber.Handler
 	quiet  bool // asked by machines every second: logged at Debug
+	hashes bool // takes a core for a moment, and 19 MiB
 }
 
 func (s *Server) routes() []route {
 	row := func(method, path, name string, h fiber.Handler) route {
 		return route{Route: Route{method, path, name}, handle: h}
 	}
+	hash := func(method, path, name string, h fiber.Handler) route {
+		return route{Route: Route{method, path, name}, handle: h, hashes: true}
+	}
 	probe := func(path, name string, h fiber.Handler) route {
 		return route{Route: Route{fiber.MethodGet, path, name}, handle: h, quiet: true}
 	}
 	return []route{
-		row("POST", "/register", "register", s.public(s.register)),
-		row("POST", "/login", "login", s.public(s.login)),
+		hash("POST", "/register", "register", s.public(s.register)),
+		hash("POST", "/login", "login", s.public(s.login)),
 		row("POST", "/login/totp", "loginTotp", s.awaiting(s.loginTOTP)),
 		row("POST", "/logout", "logout", s.logout),
 		row("POST", "/password/forgot", "forgotPassword", s.public(s.forgotPassword)),
-		row("POST", "/password/reset", "resetPassword", s.public(s.resetPassword)),
+		hash("POST", "/password/reset", "resetPassword", s.public(s.resetPassword)),
 		row("GET", "/password/reset", "getResetPage", s.getLinkPage),
 		row("POST", "/email/verification", "sendVerification", s.private(s.sendVerification)),
 		row("POST", "/email/verify", "verifyEmail", s.public(s.verifyEmail)),
@@ -234,14 +252,14 @@ func (s *Server) routes() []route {
 		row("GET", "/me/sessions", "listMySessions", s.private(s.listSessions)),
 		row("DELETE", "/me/sessions", "endMyOtherSessions", s.private(s.endOtherSessions)),
 		row("DELETE", "/me/sessions/{id}", "endMySession", s.private(s.endSession)),
-		row("DELETE", "/me", "deleteMe", s.private(s.deleteMe)),
+		hash("DELETE", "/me", "deleteMe", s.private(s.deleteMe)),
 		row("GET", "/me/export", "exportMe", s.private(s.exportMe)),
-		row("PUT", "/me/password", "changePassword", s.private(s.changePassword)),
-		row("PUT", "/me/email", "changeEmail", s.private(s.changeEmail)),
-		row("POST", "/me/reauthenticate", "reauthenticate", s.private(s.reauthenticate)),
+		hash("PUT", "/me/password", "changePassword", s.private(s.changePassword)),
+		hash("PUT", "/me/email", "changeEmail", s.private(s.changeEmail)),
+		hash("POST", "/me/reauthenticate", "reauthenticate", s.private(s.reauthenticate)),
 		row("POST", "/me/totp", "startTotp", s.private(s.startTOTP)),
 		row("POST", "/me/totp/confirm", "confirmTotp", s.private(s.confirmTOTP)),
-		row("DELETE", "/me/totp", "removeTotp", s.private(s.removeTOTP)),
+		hash("DELETE", "/me/totp", "removeTotp", s.private(s.removeTOTP)),
 
 		row("POST", "/products", "createProduct", s.public(s.createProduct)),
 		row("GET", "/products", "listProducts", s.public(s.listProducts)),
@@ -262,10 +280,11 @@ func (s *Server) routes() []route {
 // with what serves GET.
 func (s *Server) mount(r route) {
 	path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
+	admitted := s.admitted(r)
 	handle := func(c *fiber.Ctx) error {
 		x := exchangeOf(c.Context())
 		x.route, x.quiet = r.Path, r.quiet
-		return r.handle(c)
+		return admitted(c)
 	}
 	if r.Method == fiber.MethodGet {
 		s.app.Get(path, handle)

@@ -241,19 +241,27 @@ func pruning(a *attack) error {
 	return n.alive()
 }
 
+// owners is how many people the expired sessions belong to.
+const owners = 50_000
+
 // expire fills in sessions that ran out yesterday: copies of a real one, with
-// the moment at which it ends unused set back (bytes 57 to 64 of the value,
-// adapters/fiberstore).
+// its owner (bytes 0 to 15 of the value, adapters/fiberstore) and the moment at
+// which it ends unused (bytes 57 to 64) replaced.
 func (a *attack) expire() error {
 	yesterday := time.Now().Add(-24 * time.Hour)
-	_, err := a.db.Exec(a.ctx, `
-		INSERT INTO user_sessions (k, v, e)
-		SELECT encode(sha256(n::text::bytea), 'hex'), overlay(s.v PLACING int8send($1::bigint) FROM 58 FOR 8), $2
-		FROM (SELECT v FROM user_sessions LIMIT 1) s, generate_series(1, $3::int) n`,
-		yesterday.UnixMicro(), yesterday.Unix(), expired)
-	if err != nil {
-		return err
+	for _, statement := range []string{
+		fmt.Sprintf(`INSERT INTO users SELECT (jsonb_populate_record(u, jsonb_build_object(
+			'id', md5(n::text)::uuid, 'email', n || '@example.com', 'email_canonical', n || '@example.com'))).*
+			FROM (SELECT * FROM users LIMIT 1) u, generate_series(1, %d) n`, owners),
+		fmt.Sprintf(`INSERT INTO user_sessions (k, v, e)
+			SELECT encode(sha256(n::text::bytea), 'hex'),
+				overlay(overlay(s.v PLACING decode(md5((1 + n %% %d)::text), 'hex') FROM 1 FOR 16) PLACING int8send(%d::bigint) FROM 58 FOR 8), %d
+			FROM (SELECT v FROM user_sessions LIMIT 1) s, generate_series(1, %d) n`, owners, yesterday.UnixMicro(), yesterday.Unix(), expired),
+		`ANALYZE users`, `ANALYZE user_sessions`,
+	} {
+		if _, err := a.db.Exec(a.ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
 	}
-	_, err = a.db.Exec(a.ctx, `ANALYZE user_sessions`, pgx.QueryExecModeSimpleProtocol)
-	return err
+	return nil
 }

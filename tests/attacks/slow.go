@@ -49,7 +49,7 @@ func headerBombs(a *attack, n *node) error {
 		{"10,000 headers", get + strings.Repeat("X-Many: x\r\n", 10_000) + "\r\n", []int{431}},
 		{"a path of 1 MB", "GET /" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{431}},
 		{"a method of 1 MB", strings.Repeat("X", 1<<20) + " / HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{431, 400}},
-		{"1 MB of nothing at all", strings.Repeat("\r\n", 1<<19), []int{431, 400}},
+		{"1 MB of nothing at all", strings.Repeat("\r\n", 1<<19), []int{431, 400, 408}},
 		{"10,000 cookies", get + "Cookie: " + strings.Repeat("a=b; ", 10_000) + "\r\n\r\n", []int{431}},
 		{"1,000 names that collide", get + strings.Repeat("Content-Length: 1\r\n", 500) + "\r\n", []int{400}},
 	} {
@@ -57,8 +57,8 @@ func headerBombs(a *attack, n *node) error {
 		var all sync.WaitGroup
 		for range 16 {
 			all.Go(func() {
-				for range 10 {
-					answers, _, err := n.raw([]byte(c.raw), 2*time.Second)
+				for range 2 {
+					answers, _, err := n.raw([]byte(c.raw), 8*time.Second)
 					if err == nil && len(answers) != 1 {
 						err = fmt.Errorf("%d answers", len(answers))
 					}

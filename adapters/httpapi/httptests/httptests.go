@@ -68,6 +68,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	BodyLimit      int
 	RequestTimeout time.Duration
+	MaxConnections int
+	MaxInWork      int
+	MaxHashing     int
 	Health         map[string]ports.Health
 	Rules          []product.Rule
 	Limits         func(*guard.Rules) // changes guard.DefaultRules
@@ -118,6 +121,7 @@ func NewApp(t *testing.T, st Stores, o Options) *App {
 	c := a.services(a.Faults.around(st), o)
 	c.Health, c.PublicURL, c.TrustedOrigins, c.TrustedProxies = o.Health, u, o.TrustedOrigins, o.TrustedProxies
 	c.BodyLimit, c.RequestTimeout, c.Version = o.BodyLimit, o.RequestTimeout, "1.2.3"
+	c.MaxConnections, c.MaxInWork, c.MaxHashing = o.MaxConnections, o.MaxInWork, o.MaxHashing
 	c.Log = slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if a.Server, err = httpapi.New(c); err != nil {
 		t.Fatal(err)
@@ -396,7 +400,7 @@ func Transport(t *testing.T, open Open) {
 		{"origin gate", testOriginGate}, {"shared origins", testSharedOrigins}, {"paths and methods", testPaths},
 		{"request id", testRequestID}, {"https", testHTTPS}, {"client address", testClientAddress}, {"docs", testDocs}, {"link pages", testLinkPages},
 		{"panics", testPanics}, {"deadline", testDeadline}, {"readiness", testReadiness}, {"log", testLog},
-		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"bombs", testBombs}, {"smuggling", testSmuggling}, {"slowloris", testSlowloris}, {"slow senders", testSlowSenders}, {"shutdown", testShutdown},
+		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"bombs", testBombs}, {"smuggling", testSmuggling}, {"slowloris", testSlowloris}, {"slow senders", testSlowSenders}, {"crowds", testCrowds}, {"connections", testConnections}, {"shutdown", testShutdown},
 	})
 }
 
