@@ -26,7 +26,9 @@ func stores(url func(*testing.T) string) httptests.Open {
 	return func(t *testing.T) httptests.Stores {
 		t.Helper()
 		st, closeAll, err := bootstrap.OpenStores(t.Context(), bootstrap.Program{
-			Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url(t)), Log: slog.New(slog.DiscardHandler),
+			// The tables set the time of a request; PostgreSQL's own, which follows
+			// from this one, is not to be met where fifty requests wait for a row.
+			Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url(t), "GATEHOUSE_REQUEST_TIMEOUT=60s"), Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
