@@ -4,7 +4,8 @@
 // A hash costs memory and a core for some hundredth of a second by design, so
 // how many are made at once is bounded, and so is how many may wait: a flood of
 // sign-ins must not starve those who are signed in already. Read [Hasher]; how
-// a hash is written down stands in phc.go.
+// a hash is written down stands in phc.go, how it leaves cores to others in
+// pace.go.
 package argon2id
 
 import (
@@ -36,6 +37,7 @@ type Config struct {
 type Hasher struct {
 	slots chan struct{} // one token a hash being made
 	queue chan struct{} // one token a hash being made or waiting
+	pace  *pace         // how long a slot rests after a hash
 	dummy encoded       // stands in where there is no hash
 }
 
@@ -49,7 +51,7 @@ func New(c Config) *Hasher {
 	if c.Queue <= 0 {
 		c.Queue = 64 * c.Slots
 	}
-	h := &Hasher{slots: make(chan struct{}, c.Slots), queue: make(chan struct{}, c.Slots+c.Queue)}
+	h := &Hasher{slots: make(chan struct{}, c.Slots), queue: make(chan struct{}, c.Slots+c.Queue), pace: &pace{}}
 	h.dummy = encoded{parameters: present, salt: random(saltBytes), key: random(keyBytes)}
 	return h
 }
@@ -59,7 +61,7 @@ var errBusy = errors.New("too many passwords are being hashed")
 
 // enter waits for a slot. The bound on the queue is checked first, so that work
 // is refused before it is begun.
-func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
+func (h *Hasher) enter(ctx context.Context, work parameters) (leave func(), err error) {
 	select {
 	case h.queue <- struct{}{}:
 	default:
@@ -71,7 +73,15 @@ func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 	}
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots; <-h.queue }, nil
+		began := time.Now()
+		return func() {
+			<-h.queue
+			var rest time.Duration
+			if work == present { // other work takes another time
+				rest = h.pace.rest(time.Since(began))
+			}
+			time.AfterFunc(rest, func() { <-h.slots })
+		}, nil
 	case <-ctx.Done():
 		<-h.queue
 		return nil, busy(ctx.Err())
@@ -86,7 +96,7 @@ func busy(cause error) error {
 
 // Hash implements ports.PasswordHasher.
 func (h *Hasher) Hash(ctx context.Context, p user.Password) (user.PasswordHash, error) {
-	leave, err := h.enter(ctx)
+	leave, err := h.enter(ctx, present)
 	if err != nil {
 		return user.PasswordHash{}, err
 	}
@@ -107,7 +117,7 @@ func (h *Hasher) Verify(ctx context.Context, p user.Password, hash user.Password
 			return false, err
 		}
 	}
-	leave, err := h.enter(ctx)
+	leave, err := h.enter(ctx, e.parameters)
 	if err != nil {
 		return false, err
 	}
