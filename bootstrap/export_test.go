@@ -25,3 +25,9 @@ func MailGoes(n *Node) (where string, doubts []string) { return n.mailGoes(), n.
 func GatheringLogger(to io.Writer) (log *slog.Logger, flush func()) {
 	return gatheringLogger(to, slog.LevelInfo)
 }
+
+// MemoryFor and AfterEachCollection are how garbage is bounded.
+var (
+	MemoryFor           = memoryFor
+	AfterEachCollection = afterEachCollection
+)

@@ -19,9 +19,10 @@ const (
 type gathering struct {
 	to io.Writer
 
-	mu    sync.Mutex
-	lines []byte
-	timer *time.Timer // passes on what waits
+	mu     sync.Mutex
+	lines  []byte
+	timer  *time.Timer // passes on what waits
+	passed time.Time   // when something was passed on last
 }
 
 func newGathering(to io.Writer) *gathering {
@@ -58,18 +59,31 @@ func (g *gathering) flush() {
 	g.pass()
 }
 
+// hurry passes on what waits, unless that was done just now: then the timer
+// does. In a flood of warnings a write for each would be what everybody waits
+// for: of ten thousand requests refused at once, thousands stood here and held
+// the memory of a request each.
+func (g *gathering) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.passed) >= gatherFor {
+		g.pass()
+	}
+}
+
 // pass needs the lock. A log that cannot be written is no reason to fail a
 // request, and there is nobody left to tell.
 func (g *gathering) pass() {
 	if len(g.lines) > 0 {
 		_, _ = g.to.Write(g.lines)
-		g.lines = g.lines[:0]
+		g.lines, g.passed = g.lines[:0], time.Now()
 	}
 	g.timer.Stop()
 }
 
-// prompt is a handler over a gathering that lets no warning wait: what is
-// logged last before a crash is what one wants to read.
+// prompt is a handler over a gathering that lets no warning wait, but for those
+// that come in crowds: what is logged last before a crash is what one wants to
+// read.
 type prompt struct {
 	slog.Handler
 	gathering *gathering
@@ -78,7 +92,7 @@ type prompt struct {
 func (p prompt) Handle(ctx context.Context, r slog.Record) error {
 	err := p.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn {
-		p.gathering.flush()
+		p.gathering.hurry()
 	}
 	return err
 }

@@ -68,3 +68,19 @@ func TestWarningsDoNotWait(t *testing.T) {
 		t.Errorf("after a warning the log holds %q", text)
 	}
 }
+
+// A flood of warnings is not a write for each: that is what all would wait for.
+func TestCrowdsOfWarningsGather(t *testing.T) {
+	to := &slowly{}
+	log, flush := bootstrap.GatheringLogger(to)
+	for range 2000 {
+		log.Warn("come again")
+	}
+	if writes, _ := to.seen(); writes > 50 {
+		t.Errorf("2000 warnings in %d writes", writes)
+	}
+	flush()
+	if _, text := to.seen(); strings.Count(text, "come again") != 2000 {
+		t.Errorf("%d warnings of 2000 arrived", strings.Count(text, "come again"))
+	}
+}

@@ -6,7 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -37,12 +37,12 @@ func (serveCommand) Run(c *call) error {
 		return err
 	}
 	config := loaded.Config
+	c.tune(config.HashSlots)
 	p := c.program(config)
 	p.Config.LogLevel = config.LogLevel
 	log, flush := c.servingLogger(config)
 	defer flush()
 	p.Log = log
-	c.collectLess()
 	n, err := p.Open(c.ctx)
 	if err != nil {
 		return err
@@ -51,12 +51,23 @@ func (serveCommand) Run(c *call) error {
 	return errors.Join(n.Run(c.ctx), n.Close())
 }
 
-// collectLess lets the heap grow to three times what is live before it is
-// collected, unless GOGC says otherwise. A few MiB are live here: by Go's
-// default a busy node collects dozens of times a second.
-func (c *call) collectLess() {
-	if !slices.ContainsFunc(c.input.Environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
-		debug.SetGCPercent(200)
+// tune sets what Go would set for a program that does one kind of work, unless
+// the variables of Go say it: how often garbage is collected, and how many
+// threads run at once. A hash keeps one busy for some hundredth of a second:
+// each slot has one on top of those for the cores, so that the system divides
+// the cores and no request waits for a hash to end.
+func (c *call) tune(slots int) {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(c.input.Environ, func(v string) bool {
+			name, _, _ := strings.Cut(v, "=")
+			return slices.Contains(names, name)
+		})
+	}
+	if !given("GOGC", "GOMEMLIMIT") {
+		boundGarbage()
+	}
+	if !given("GOMAXPROCS") {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + slots)
 	}
 }
 

@@ -82,5 +82,5 @@ func (s *Server) refuseConnection(c net.Conn) {
 
 var errConnections = errors.New("too many connections are open")
 
-// refusalTime is more than writing into an empty buffer takes.
-const refusalTime = 10 * time.Millisecond
+// refusalTime is far more than writing into an empty buffer takes.
+const refusalTime = time.Second
