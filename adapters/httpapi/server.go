@@ -48,7 +48,7 @@ const (
 // (slowloris) gets, the header buffer what a browser with many cookies needs.
 const (
 	headerLimit  = 16 << 10
-	readTimeout  = 5 * time.Second
+	readTimeout  = 4 * time.Second
 	writeTimeout = 10 * time.Second
 	idleTimeout  = 60 * time.Second
 )

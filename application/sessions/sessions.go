@@ -223,23 +223,34 @@ const pruneBatch = 1000
 // ended long ago (session.PastKept), in small batches, and returns how many
 // sessions it deleted. It is housekeeping: they are good for nothing already.
 func (s *Service) Prune(ctx context.Context) (int, error) {
-	deleted, err := batches(func() (int, error) { return s.Directory.Prune(ctx, s.Now(), pruneBatch) })
+	deleted, err := s.batches(ctx, func() (int, error) { return s.Directory.Prune(ctx, s.Now(), pruneBatch) })
 	if err != nil {
 		return deleted, err
 	}
-	_, err = batches(func() (int, error) {
+	_, err = s.batches(ctx, func() (int, error) {
 		return s.Directory.PrunePast(ctx, s.Now().Add(-session.PastKept), pruneBatch)
 	})
 	return deleted, err
 }
 
-// batches repeats prune until a batch is not full.
-func batches(prune func() (int, error)) (total int, err error) {
+// longestPause bounds how long [Service.Prune] rests after a batch.
+const longestPause = time.Second
+
+// batches repeats prune until a batch is not full. After each it rests as long as
+// that took, so that a store with a million of them to delete has half of its
+// time for people.
+func (s *Service) batches(ctx context.Context, prune func() (int, error)) (total int, err error) {
 	for {
+		began := s.Now()
 		n, err := prune()
 		total += n
 		if err != nil || n < pruneBatch {
 			return total, err
+		}
+		select {
+		case <-time.After(min(s.Now().Sub(began), longestPause)):
+		case <-ctx.Done():
+			return total, fault.Outage(ctx.Err())
 		}
 	}
 }

@@ -1,15 +1,18 @@
 package sessions_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"gatehouse/application/accounts"
+	"gatehouse/application/sessions"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
+	"gatehouse/ports"
 	"gatehouse/tests/house"
 )
 
@@ -312,5 +315,35 @@ func TestPruneTakesAllThatRanOut(t *testing.T) {
 	}
 	if past, _ = h.DB.Sessions().PastOf(t.Context(), h.ann.ID()); len(past) != 1 { // the last one, which ran out since
 		t.Errorf("%d sessions are remembered after thirty days, want 1", len(past))
+	}
+}
+
+// endless is a directory in which there is always another full batch to prune.
+type endless struct {
+	ports.SessionDirectory
+	pruned func()
+}
+
+func (e endless) Prune(_ context.Context, _ time.Time, limit int) (int, error) {
+	e.pruned()
+	return limit, nil
+}
+
+// Between batches a node that stops is heard.
+func TestPruneStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	now, batches := time.Unix(0, 0), 0
+	s := sessions.New(sessions.Config{
+		Directory: endless{pruned: func() {
+			if batches++; batches == 3 {
+				cancel()
+			}
+			now = now.Add(time.Duration(batches) * time.Millisecond) // a batch takes time, and so is rested after
+		}},
+		Now: func() time.Time { return now },
+	})
+	n, err := s.Prune(ctx)
+	if !errors.Is(err, fault.Unavailable) || !errors.Is(err, context.Canceled) || n < 3000 {
+		t.Errorf("Prune = %d, %v, want at least 3000 and that it was cancelled", n, err)
 	}
 }

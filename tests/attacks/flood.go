@@ -182,7 +182,10 @@ func pruning(a *attack) error {
 		return err
 	}
 	defer n.kill()
-	cookie, err := n.signUp("ann@example.com")
+	if _, err := n.signUp("ann@example.com"); err != nil {
+		return err
+	}
+	cookie, err := n.signUp("bob@example.com") // ann's sessions end each other
 	if err != nil {
 		return err
 	}
@@ -252,7 +255,7 @@ func (a *attack) expire() error {
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO users SELECT (jsonb_populate_record(u, jsonb_build_object(
 			'id', md5(n::text)::uuid, 'email', n || '@example.com', 'email_canonical', n || '@example.com'))).*
-			FROM (SELECT * FROM users LIMIT 1) u, generate_series(1, %d) n`, owners),
+			FROM (SELECT users FROM users LIMIT 1) one (u), generate_series(1, %d) n`, owners),
 		fmt.Sprintf(`INSERT INTO user_sessions (k, v, e)
 			SELECT encode(sha256(n::text::bytea), 'hex'),
 				overlay(overlay(s.v PLACING decode(md5((1 + n %% %d)::text), 'hex') FROM 1 FOR 16) PLACING int8send(%d::bigint) FROM 58 FOR 8), %d

@@ -49,7 +49,7 @@ func headerBombs(a *attack, n *node) error {
 		{"10,000 headers", get + strings.Repeat("X-Many: x\r\n", 10_000) + "\r\n", []int{431}},
 		{"a path of 1 MB", "GET /" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{431}},
 		{"a method of 1 MB", strings.Repeat("X", 1<<20) + " / HTTP/1.1\r\nHost: localhost\r\n\r\n", []int{431, 400}},
-		{"1 MB of nothing at all", strings.Repeat("\r\n", 1<<19), []int{431, 400, 408}},
+		{"1 MB of nothing at all", strings.Repeat("\r\n", 1<<19), nil}, // no request, so no answer
 		{"10,000 cookies", get + "Cookie: " + strings.Repeat("a=b; ", 10_000) + "\r\n\r\n", []int{431}},
 		{"1,000 names that collide", get + strings.Repeat("Content-Length: 1\r\n", 500) + "\r\n", []int{400}},
 	} {
@@ -58,12 +58,12 @@ func headerBombs(a *attack, n *node) error {
 		for range 16 {
 			all.Go(func() {
 				for range 2 {
-					answers, _, err := n.raw([]byte(c.raw), 8*time.Second)
-					if err == nil && len(answers) != 1 {
-						err = fmt.Errorf("%d answers", len(answers))
+					answers, closed, err := n.raw([]byte(c.raw), 8*time.Second)
+					if err == nil && (len(answers) != min(1, len(c.want)) || !closed) {
+						err = fmt.Errorf("%d answers, closed: %v", len(answers), closed)
 					}
 					r := reply{}
-					if err == nil {
+					if err == nil && len(answers) > 0 {
 						r = answers[0]
 					}
 					l.add(r, err)
@@ -71,6 +71,10 @@ func headerBombs(a *attack, n *node) error {
 			})
 		}
 		all.Wait()
+		if c.want == nil {
+			a.row(l.only(0), c.what, "cut", l.statuses())
+			continue
+		}
 		a.row(l.only(c.want...), c.what, strings.Trim(fmt.Sprint(c.want), "[]"), l.statuses())
 	}
 	_, peak := n.memory()
