@@ -17,6 +17,7 @@ import (
 	"gatehouse/adapters/useragent"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
@@ -37,6 +38,7 @@ type house struct {
 	authorizer *casbinauthz.Authorizer
 	vocabulary access.Vocabulary
 	guard      *guard.Guard
+	gate       *gate.Gate
 	accounts   *accounts.Service
 	sessions   *sessions.Service
 	products   *products.Service
@@ -110,8 +112,9 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Random: h.random, Now: p.Now,
 		Passwords: passwordRules(c), Verified: c.Verified, Even: evenTime,
 	})
+	h.gate = &gate.Gate{Authorizer: h.authorizer, Ledger: kept.ledger, Random: h.random, Now: p.Now}
 	h.products = products.New(products.Config{
-		Products: kept.products, Authorizer: h.authorizer, Ledger: kept.ledger, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
+		Products: kept.products, Gate: h.gate, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
 	})
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,

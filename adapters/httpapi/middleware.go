@@ -41,6 +41,7 @@ type exchange struct {
 	setCookie string           // what the answer says of the session cookie, "" for nothing
 	setDevice string           // what it says of the device cookie
 	cause     error            // why the answer is a 5xx, for the log
+	denial    *access.Denial   // why the answer is 403, if the policy refused, for the log
 }
 
 type exchangeKey struct{}
@@ -158,7 +159,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 	if !s.Log.Enabled(ctx, level) {
 		return
 	}
-	list := make([]slog.Attr, 0, 9)
+	list := make([]slog.Attr, 0, 11)
 	list = append(list,
 		slog.String("requestId", x.id),
 		slog.String("method", x.method),
@@ -170,6 +171,9 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 	)
 	if x.user != "" {
 		list = append(list, slog.String("userId", x.user))
+	}
+	if x.denial != nil {
+		list = append(list, slog.String("decisionId", x.denial.ID.String()), slog.String("reason", x.denial.Error()))
 	}
 	if x.cause != nil {
 		list = append(list, slog.String("cause", x.cause.Error()))

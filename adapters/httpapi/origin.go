@@ -90,7 +90,7 @@ func sameHost(origin, host string) bool {
 const (
 	sharedMethods  = "GET, HEAD, POST, PUT, PATCH, DELETE"
 	sharedRequest  = "content-type, if-match, if-none-match, x-request-id"
-	sharedResponse = "etag, location, x-request-id, retry-after"
+	sharedResponse = "etag, location, x-request-id, x-decision-id, retry-after"
 	preflightAge   = "600"
 )
 

@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 )
 
@@ -149,6 +150,10 @@ func routing(f *fiber.Error) *refusal {
 	return errInternal
 }
 
+// decisionHeader bears the id under which a refusal by the policy was written
+// down.
+const decisionHeader = "X-Decision-Id"
+
 // fail is Fiber's error handler.
 func (s *Server) fail(c *fiber.Ctx, err error) error {
 	rc := c.Context()
@@ -165,6 +170,12 @@ func (s *Server) answer(rc *fasthttp.RequestCtx, x *exchange, err error) {
 		h.Set(fiber.HeaderWWWAuthenticate, `Cookie realm="gatehouse"`)
 		if p.code == "unauthenticated" && x.session.count > 0 && !x.alive { // it is good for nothing, or no longer
 			x.setCookie = s.cookie.clear()
+		}
+	case p.status == 403:
+		// By this id the people who run the service find out why.
+		if d, ok := errors.AsType[*access.Denial](err); ok && !d.ID.IsZero() {
+			x.denial = d
+			h.SetCanonical([]byte(decisionHeader), []byte(d.ID.String()))
 		}
 	case p.status == 429 || p.status == 503:
 		h.Set(fiber.HeaderRetryAfter, strconv.FormatInt(seconds(p.retry), 10))

@@ -1,6 +1,6 @@
 // Package products is what can be done with products, each act under the
-// policy: the authorizer is asked here, in front of the store, so that no
-// transport can forget it.
+// policy: the gate is asked here, in front of the store, so that no transport
+// can forget it.
 //
 // Who may not even read a product is told that there is none.
 package products
@@ -10,10 +10,9 @@ import (
 	"errors"
 	"slices"
 
+	"gatehouse/application/gate"
 	"gatehouse/application/guard"
-	"gatehouse/application/journal"
 	"gatehouse/domain/access"
-	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
@@ -26,36 +25,30 @@ var ErrVersionConflict = fault.New(fault.Stale, "version_conflict", "The product
 
 // Config is what a [Service] is made of; every field but Rules is needed.
 type Config struct {
-	Products   ports.ProductRepository
-	Authorizer ports.Authorizer
-	Ledger     ports.Ledger
-	Guard      *guard.Guard
-	Random     ports.Random
-	Now        ports.Clock
-	Rules      []product.Rule // what a team wants true of its products
+	Products ports.ProductRepository
+	Gate     *gate.Gate
+	Guard    *guard.Guard
+	Random   ports.Random
+	Now      ports.Clock
+	Rules    []product.Rule // what a team wants true of its products
 }
 
 // Service does what may be done with products.
-type Service struct {
-	Config
-	book journal.Book
-}
+type Service struct{ Config }
 
 // New returns a service over the ports.
-func New(c Config) *Service {
-	return &Service{c, journal.Book{Random: c.Random, Now: c.Now}}
-}
+func New(c Config) *Service { return &Service{c} }
 
 // Create makes a product that the actor owns. unread is what the transport
 // could not read of the draft, or nil; it is told together with what is wrong
 // with the rest, but only to who may create at all.
 func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, unread error) (product.Product, error) {
-	rights, err := s.Authorizer.Rights(ctx, a)
+	rights, err := s.Gate.Rights(ctx, a)
 	if err != nil {
 		return product.Product{}, err
 	}
 	if err := permit(rights, a, access.Create, access.Any(access.KindProduct)); err != nil {
-		return product.Product{}, s.denied(ctx, a, access.Create, product.ID{}, err)
+		return product.Product{}, s.Gate.Record(ctx, a, err)
 	}
 	now := s.Now()
 	p, err := product.New(product.ID{UUID: s.Random.ID(now)}, a.ID(), d, now)
@@ -83,7 +76,7 @@ func (s *Service) Read(ctx context.Context, a access.Actor, id product.ID) (prod
 
 // read returns the product if the actor may read it, with the actor's rights.
 func (s *Service) read(ctx context.Context, a access.Actor, id product.ID) (product.Product, access.Rights, error) {
-	rights, err := s.Authorizer.Rights(ctx, a)
+	rights, err := s.Gate.Rights(ctx, a)
 	if err != nil {
 		return product.Product{}, nil, err
 	}
@@ -152,7 +145,7 @@ func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, erro
 			return Page{}, err
 		}
 	}
-	rights, err := s.Authorizer.Rights(ctx, a)
+	rights, err := s.Gate.Rights(ctx, a)
 	if err != nil {
 		return Page{}, err
 	}
@@ -203,7 +196,7 @@ type Edit struct {
 // Update alters the product in one step: read, authorize, change, rules, write.
 // It returns [ErrVersionConflict] if the version is not expected.
 func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e Edit) (product.Product, error) {
-	rights, err := s.Authorizer.Rights(ctx, a)
+	rights, err := s.Gate.Rights(ctx, a)
 	if err != nil {
 		return product.Product{}, err
 	}
@@ -220,12 +213,12 @@ func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e E
 		}
 		return s.check(rights, a, &before, p)
 	})
-	return p, s.denied(ctx, a, access.Update, id, err)
+	return p, s.Gate.Record(ctx, a, err)
 }
 
 // Delete deletes the product, if its version is expected.
 func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m Match) error {
-	rights, err := s.Authorizer.Rights(ctx, a)
+	rights, err := s.Gate.Rights(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -238,7 +231,7 @@ func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m M
 		}
 		return s.check(rights, a, &p, nil)
 	})
-	return s.denied(ctx, a, access.Delete, id, err)
+	return s.Gate.Record(ctx, a, err)
 }
 
 // check asks the team's rules about a transition.
@@ -249,46 +242,19 @@ func (s *Service) check(rights access.Rights, a access.Actor, before, after *pro
 	return product.Check(s.Rules, product.Transition{Before: before, After: after, By: a.ID(), Roles: slices.Clone(rights.Roles())})
 }
 
-// denied writes down that the policy refused an act, and returns err. What an
-// actor is not even to know of is told as missing and not written down: looking
-// around is no act.
-func (s *Service) denied(ctx context.Context, a access.Actor, action access.Action, id product.ID, err error) error {
-	if !errors.Is(err, access.ErrForbidden) {
-		return err
-	}
-	subject := audit.Subject{Type: access.KindProduct.String()}
-	if !id.IsZero() {
-		subject.ID = id.String()
-	}
-	entry := s.book.Entry(ctx, audit.Denied, audit.Refused, a.ID(), subject, "action", action.String())
-	if failed := s.Ledger.Record(ctx, ports.Along{Audit: []audit.Entry{entry}}); failed != nil {
-		return failed
-	}
-	return err
-}
-
-// permit turns a denial into what the actor may know: that there is nothing,
-// where it may not be read; that signing in could help, where nobody has;
-// else that it is forbidden.
+// permit is gate.Judge, but tells who may not even read a product that there is
+// none. That is never written down: looking around is no act.
 func permit(rights access.Rights, a access.Actor, action access.Action, r access.Resource) error {
-	d, err := rights.Decide(action, r)
-	if err != nil || d.Allowed {
+	refused := gate.Judge(rights, a, action, r)
+	if _, denied := errors.AsType[*access.Denial](refused); !denied || action == access.Create {
+		return refused
+	}
+	seen, err := rights.Decide(access.Read, r)
+	if err != nil {
 		return err
 	}
-	if action != access.Create && action != access.Read {
-		seen, err := rights.Decide(access.Read, r)
-		if err != nil {
-			return err
-		}
-		if !seen.Allowed {
-			return product.ErrUnknown
-		}
-	}
-	switch {
-	case action == access.Read:
+	if !seen.Allowed {
 		return product.ErrUnknown
-	case a.IsAnonymous():
-		return access.ErrUnauthenticated
 	}
-	return access.ErrForbidden
+	return refused
 }

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/adapters/memory"
 	"gatehouse/adapters/system"
+	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/products"
 	"gatehouse/configs"
@@ -52,7 +53,8 @@ func newShopWith(t testing.TB, table access.Table) *shop {
 		t.Fatal(err)
 	}
 	s.Service = products.New(products.Config{
-		Products: s.db.Products(), Authorizer: memory.NewAuthorizer(s.db.Policies(), vocabulary), Ledger: s.db.Ledger(), Random: s.random, Now: system.Now,
+		Products: s.db.Products(), Random: s.random, Now: system.Now,
+		Gate:  &gate.Gate{Authorizer: memory.NewAuthorizer(s.db.Policies(), vocabulary), Ledger: s.db.Ledger(), Random: s.random, Now: system.Now},
 		Guard: guard.New(guard.Config{Shared: s.db.Limiter(), Own: memory.NewLimiter(100), Rules: guard.DefaultRules(), Now: system.Now}),
 	})
 	for name, role := range map[string]user.Role{"owner": user.RoleUser, "stranger": user.RoleUser, "moderator": user.RoleModerator, "admin": user.RoleAdmin} {
@@ -339,12 +341,12 @@ func TestDenialsAreWrittenDown(t *testing.T) {
 	more, err2 := s.db.Ledger().RowsOf(t.Context(), s.actors["moderator"].ID(), 10)
 	var got []string
 	for _, r := range append(rows, more...) {
-		got = append(got, fmt.Sprintf("%s %s %s %t %v", r.Event, r.Outcome, r.Subject.Type, r.Subject.ID == published.ID().String(), r.Detail))
+		got = append(got, fmt.Sprintf("%s %s %s %t %v", r.Event, r.Outcome, r.Subject.Type, r.Subject.ID == published.ID().String(), r.Detail["action"]))
 	}
 	want := []string{
-		"access.denied refused product false map[action:create]",
-		"access.denied refused product true map[action:update]",
-		"access.denied refused product true map[action:delete]",
+		"access.denied refused product false create",
+		"access.denied refused product true update",
+		"access.denied refused product true delete",
 	}
 	if err != nil || err2 != nil || !slices.Equal(got, want) {
 		t.Errorf("written down: %q, %v, %v, want %q", got, err, err2, want)
@@ -475,7 +477,7 @@ func TestOutages(t *testing.T) {
 func TestAnOutageAllowsNothing(t *testing.T) {
 	s := newShop(t)
 	p := s.offer(t, "owner", product.StatusPublished)
-	s.Authorizer = down{}
+	s.Gate.Authorizer = down{}
 	admin := s.actors["admin"]
 	_, create := s.Create(t.Context(), admin, product.Draft{Name: "Lamp", Currency: "KRW"}, nil)
 	_, read := s.Read(t.Context(), admin, p.ID())

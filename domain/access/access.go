@@ -110,6 +110,14 @@ func Any(k Kind) Resource { return Resource{kind: k} }
 // Kind is what kind of resource r is.
 func (r Resource) Kind() Kind { return r.kind }
 
+// ID names the thing among those of its kind; "" where none is in view.
+func (r Resource) ID() string {
+	if r.product == nil {
+		return ""
+	}
+	return r.product.ID().String()
+}
+
 // Decision is the answer to one question.
 type Decision struct {
 	Allowed bool

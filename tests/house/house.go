@@ -24,6 +24,7 @@ import (
 	"gatehouse/adapters/useragent"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/mailing"
 	"gatehouse/application/products"
@@ -117,6 +118,7 @@ type House struct {
 	Mailbox *memory.Mailbox
 
 	Guard    *guard.Guard
+	Gate     *gate.Gate
 	Sessions *sessions.Service
 	Accounts *accounts.Service
 	Products *products.Service
@@ -165,10 +167,10 @@ func New(t testing.TB, o Options) *House {
 	h.must(err)
 	_, err = db.Policies().Seed(t.Context(), table.Rows, table.Inherits)
 	h.must(err)
-	h.Products = products.New(products.Config{
-		Products: store, Authorizer: faultyAuthorizer{memory.NewAuthorizer(db.Policies(), vocabulary), f}, Ledger: ledger,
-		Guard: h.Guard, Random: h.Random, Now: h.Now,
-	})
+	h.Gate = &gate.Gate{
+		Authorizer: faultyAuthorizer{memory.NewAuthorizer(db.Policies(), vocabulary), f}, Ledger: ledger, Random: h.Random, Now: h.Now,
+	}
+	h.Products = products.New(products.Config{Products: store, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}
 	return h
 }

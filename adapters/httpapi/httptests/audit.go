@@ -120,8 +120,11 @@ func testAudit(t *testing.T, open Open) {
 	strangers := &Client{Email: eve, app: app, t: t}
 	strangers.Do("POST", "/login", creds(eve, password)).Want(200, "")
 	id := hers.Offer("status", "published")
-	act(call("PATCH", "/products/"+id, `{"stock":1}`, 403), strangers, `access.denied refused eve product:offered {"action":"update"}`)
-	act(call("DELETE", "/products/"+id, nil, 403), strangers, `access.denied refused eve product:offered {"action":"delete"}`)
+	denied := func(action string) string {
+		return fmt.Sprintf(`access.denied refused eve product:offered {"action":%q,"decision":"itself","reason":"no row allows it; nearest: user, product, %s, own, allow (not own)"}`, action, action)
+	}
+	act(call("PATCH", "/products/"+id, `{"stock":1}`, 403), strangers, denied("update"))
+	act(call("DELETE", "/products/"+id, nil, 403), strangers, denied("delete"))
 	act(call("DELETE", "/products/"+id, nil, 401), nobody)
 	act(call("GET", "/me/export", nil, 200), hers, "account.exported success mina user:mina {}")
 	for range 9 {
@@ -216,6 +219,9 @@ func (n names) describe(r audit.Row) string {
 		subject = "-"
 	}
 	detail := r.DetailText()
+	if r.Event == audit.Denied {
+		detail = strings.ReplaceAll(detail, r.ID.String(), "itself")
+	}
 	for id, name := range n {
 		detail = strings.ReplaceAll(detail, id, name)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gatehouse/domain/session"
+	"gatehouse/domain/uuid"
 )
 
 // Client sends requests as one browser or program would, without following
@@ -265,6 +266,10 @@ func (a *Answer) checkByStatus(req *http.Request, id string) {
 	switch a.Status {
 	case 401:
 		need("Www-Authenticate")
+	case 403:
+		if req.Method != "HEAD" && a.Code() == "forbidden" {
+			need("X-Decision-Id")
+		}
 	case 405:
 		need("Allow")
 	case 429, 503:
@@ -272,6 +277,11 @@ func (a *Answer) checkByStatus(req *http.Request, id string) {
 	case 204, 304:
 		if len(a.Body) > 0 {
 			a.t.Errorf("%s: %d with a body", a.what, a.Status)
+		}
+	}
+	if id := a.Header.Get("X-Decision-Id"); id != "" {
+		if _, ok := uuid.Parse(id); !ok || a.Code() != "forbidden" {
+			a.t.Errorf("%s: X-Decision-Id = %q on %d %q, want an id on refusals by the policy alone", a.what, id, a.Status, a.Code())
 		}
 	}
 	if a.Status < 400 || req.Method == "HEAD" {

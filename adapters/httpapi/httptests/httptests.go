@@ -26,6 +26,7 @@ import (
 	"gatehouse/adapters/memory"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/mailing"
 	"gatehouse/application/products"
@@ -155,8 +156,9 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 		Log: st.Audit, Outbox: st.Outbox, Sessions: ss, Guard: g, Hasher: st.Hasher, Codes: st.Codes, Sealer: st.Sealer,
 		Random: st.Random, Now: now, Verified: o.Verified,
 	})
+	policed := &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}
 	ps := products.New(products.Config{
-		Products: st.Products, Authorizer: st.Authorizer, Ledger: st.Ledger, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
+		Products: st.Products, Gate: policed, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
 	})
 	a.mailing = mailing.New(mailing.Config{
 		Outbox: st.Outbox, Tickets: st.Tickets, Users: st.Users, Mailer: brokenMailer{a.Mailbox, a.Faults}, Random: st.Random, Now: now,
