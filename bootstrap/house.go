@@ -178,7 +178,7 @@ func seed(ctx context.Context, p Program, policies ports.PolicyRepository, rando
 	for i := range table.Rows {
 		table.Rows[i].ID = access.PolicyID{UUID: uuid.UUID(random.ID(p.Now()))}
 	}
-	seeded, err := policies.Seed(ctx, table.Rows, table.Inherits)
+	seeded, err := policies.Seed(ctx, access.Revision{Edit: access.Edit{At: p.Now(), Note: "the default policy"}, Table: table})
 	if seeded {
 		p.Log.Info("the default policy was written", "rows", len(table.Rows))
 	}

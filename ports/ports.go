@@ -71,6 +71,23 @@ type UserRepository interface {
 	List(ctx context.Context, after user.ID, limit int) ([]user.User, error)
 }
 
+// RoleDirectory finds active users by all the roles that they have.
+// Implementations pass portstest.RoleDirectory.
+type RoleDirectory interface {
+	// RoleSets returns the sets of roles that active users have, each once, in no
+	// order, and how many users have it.
+	RoleSets(ctx context.Context) ([]RoleSet, error)
+	// Holders returns up to limit active users who have these roles and no
+	// others, those whose id is greater than after, in the order of their ids.
+	Holders(ctx context.Context, roles []user.Role, after user.ID, limit int) ([]user.ID, error)
+}
+
+// RoleSet is all the roles of some users.
+type RoleSet struct {
+	Roles []user.Role // in the order of their names, as user.User.SetRoles makes it
+	Users int64       // how many active users have just these
+}
+
 // SessionRepository keeps the sessions by the key of their token. A session is
 // written by Add once; whatever comes later can only alter what is still
 // there, so that a session that was ended is never brought back by a slower
@@ -191,10 +208,36 @@ type PolicyRepository interface {
 	// Load returns the whole table as of one moment, as it stands: whether its
 	// words mean anything is for the reader to check.
 	Load(ctx context.Context) (access.Table, error)
-	// Seed fills a table whose version is zero with rows and inheritance,
-	// raises the version to one, and reports true. If the version is not zero,
-	// whatever the table holds, it changes nothing and reports false.
-	Seed(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error)
+	// Seed fills a table whose version is zero with the revision's rows and
+	// inheritance, raises the version to one, remembers the revision, and
+	// reports true. If the version is not zero, whatever the table holds, it
+	// changes nothing and reports false.
+	Seed(ctx context.Context, r access.Revision) (bool, error)
+}
+
+// PolicyHistory changes the table of a PolicyRepository and remembers what it
+// was at each version. Implementations pass portstest.PolicyHistory.
+type PolicyHistory interface {
+	// Change applies change to the table as one step, of concurrent changes none
+	// is lost, raises the version by one, and remembers the table as it then
+	// stands with e; it returns that table. change alters rows and inheritance;
+	// the version is not its to set. If change returns an error, Change returns
+	// it as it is and keeps nothing; if it leaves the table as it was, nothing is
+	// written, what goes along included. change may run more than once and must
+	// not call the store. It returns fault.Conflict if two rows would have one id
+	// or the same words, or an inheritance would stand twice.
+	//
+	// What goes along is kept in the same step, and read after change has
+	// returned, which may fill it in. If nobody has remembered the table as it
+	// stood before, because an older release or a hand in the database made it,
+	// it is remembered as well, at e.At and without author and note.
+	Change(ctx context.Context, e access.Edit, change func(*access.Table) error, with ...*Along) (access.Table, error)
+	// Revisions returns up to limit revisions whose version is less than before,
+	// the newest first; before zero begins at the newest.
+	Revisions(ctx context.Context, before int64, limit int) ([]access.Revision, error)
+	// Revision returns the table as it stood at the version, or
+	// access.ErrVersionUnknown.
+	Revision(ctx context.Context, version int64) (access.Revision, error)
 }
 
 // Authorizer decides who may do what. Implementations pass
@@ -207,6 +250,16 @@ type Authorizer interface {
 	// word in it, is passed over: the last good one goes on deciding, so that a
 	// bad table never allows anything new.
 	Rights(ctx context.Context, a access.Actor) (access.Rights, error)
+}
+
+// Rehearsal tells what would be decided if another table were the policy. It is
+// a side of whoever decides. Implementations pass portstest.Rehearsal.
+type Rehearsal interface {
+	// Under gives the rights that actors would have if the table were the policy,
+	// exactly those that Authorizer.Rights would give. No store is asked, what is
+	// in force stays in force, and neither the table's version nor the actors'
+	// matter. Its error says what is wrong with a table that cannot be understood.
+	Under(t access.Table) (func(access.Actor) access.Rights, error)
 }
 
 // PasswordHasher turns passwords into what may be kept of them.

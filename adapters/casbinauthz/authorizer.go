@@ -40,6 +40,7 @@ type Authorizer struct {
 
 var (
 	_ ports.Authorizer = (*Authorizer)(nil)
+	_ ports.Rehearsal  = (*Authorizer)(nil)
 	_ ports.Health     = (*Authorizer)(nil)
 )
 
@@ -88,6 +89,16 @@ func (a *Authorizer) Rights(ctx context.Context, actor access.Actor) (access.Rig
 		return nil, err
 	}
 	return newRights(c, actor), nil
+}
+
+// Under implements ports.Rehearsal: the table is compiled and decided by as one
+// that is in force, and then forgotten.
+func (a *Authorizer) Under(t access.Table) (func(access.Actor) access.Rights, error) {
+	c, err := compile(a.model, a.vocabulary, t)
+	if err != nil {
+		return nil, err
+	}
+	return func(actor access.Actor) access.Rights { return newRights(c, actor) }, nil
 }
 
 // Check implements ports.Health. The authorizer is well if it decides by the

@@ -36,6 +36,12 @@ func TestContract(t *testing.T) {
 	})
 }
 
+func TestRehearsal(t *testing.T) {
+	portstest.Rehearsal(t, func(t *testing.T, policies ports.PolicyRepository, v access.Vocabulary) *casbinauthz.Authorizer {
+		return open(t, policies, v)
+	})
+}
+
 // table is a policy repository whose table a test replaces.
 type table struct {
 	mu  sync.Mutex
@@ -54,7 +60,7 @@ func (f *table) Load(context.Context) (access.Table, error) {
 	return access.Table{Version: f.now.Version, Rows: slices.Clone(f.now.Rows), Inherits: slices.Clone(f.now.Inherits)}, nil
 }
 
-func (f *table) Seed(context.Context, []access.Row, []access.Inheritance) (bool, error) {
+func (f *table) Seed(context.Context, access.Revision) (bool, error) {
 	return false, nil
 }
 

@@ -34,6 +34,28 @@ func TestPoliciesContract(t *testing.T) {
 	}
 }
 
+func TestPolicyHistoryContract(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			portstest.PolicyHistory(t, func(t *testing.T) portstest.PolicyStores {
+				db := open(t)
+				return portstest.PolicyStores{Policies: db.Policies(), History: db.Policies(), Log: db.Ledger()}
+			})
+		})
+	}
+}
+
+func TestRoleDirectoryContract(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			portstest.RoleDirectory(t, func(t *testing.T) portstest.RoleStores {
+				db := open(t)
+				return portstest.RoleStores{Users: db.Users(), Directory: db.Users()}
+			})
+		})
+	}
+}
+
 // records runs a suite of what is kept of users and beside their changes over
 // both databases.
 func records(t *testing.T, suite func(*testing.T, func(*testing.T) portstest.RecordStores)) {

@@ -48,7 +48,7 @@ func stores(t testing.TB) httptests.Stores {
 	for i := range policy.Rows {
 		policy.Rows[i].ID = access.PolicyID{UUID: random.ID(time.Now())}
 	}
-	if _, err := db.Policies().Seed(context.Background(), policy.Rows, policy.Inherits); err != nil {
+	if _, err := db.Policies().Seed(context.Background(), access.Revision{Edit: access.Edit{At: time.Now()}, Table: policy}); err != nil {
 		t.Fatal(err)
 	}
 	vocabulary, err := access.NewVocabulary()

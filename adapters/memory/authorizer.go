@@ -25,6 +25,7 @@ type Authorizer struct {
 
 var (
 	_ ports.Authorizer = (*Authorizer)(nil)
+	_ ports.Rehearsal  = (*Authorizer)(nil)
 	_ ports.Health     = (*Authorizer)(nil)
 )
 
@@ -56,6 +57,15 @@ func (a *Authorizer) Rights(ctx context.Context, actor access.Actor) (access.Rig
 		return nil, err
 	}
 	return newRights(now.set, actor), nil
+}
+
+// Under implements ports.Rehearsal.
+func (a *Authorizer) Under(t access.Table) (func(access.Actor) access.Rights, error) {
+	set, err := a.vocabulary.Check(t)
+	if err != nil {
+		return nil, err
+	}
+	return func(actor access.Actor) access.Rights { return newRights(&set, actor) }, nil
 }
 
 // Check implements ports.Health: the newest table must be one that can be used.

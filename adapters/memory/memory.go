@@ -39,6 +39,7 @@ type DB struct {
 	log      map[string][]audit.Row // by day, in the order of their places
 	heads    map[string]audit.Head  // by day
 	policy   access.Table
+	versions []access.Revision // of the policy, the oldest first
 	key      *[32]byte
 	writes   int // of users, products and factors
 	limiter  *Limiter

@@ -65,9 +65,29 @@ func TestPolicies(t *testing.T) {
 	portstest.Policies(t, func(*testing.T) ports.PolicyRepository { return memory.New().Policies() })
 }
 
+func TestPolicyHistory(t *testing.T) {
+	portstest.PolicyHistory(t, func(*testing.T) portstest.PolicyStores {
+		db := memory.New()
+		return portstest.PolicyStores{Policies: db.Policies(), History: db.Policies(), Log: db.Ledger()}
+	})
+}
+
 func TestAuthorizer(t *testing.T) {
 	portstest.Authorizer(t, func(_ *testing.T, p ports.PolicyRepository, v access.Vocabulary) ports.Authorizer {
 		return memory.NewAuthorizer(p, v)
+	})
+}
+
+func TestRehearsal(t *testing.T) {
+	portstest.Rehearsal(t, func(_ *testing.T, p ports.PolicyRepository, v access.Vocabulary) *memory.Authorizer {
+		return memory.NewAuthorizer(p, v)
+	})
+}
+
+func TestRoleDirectory(t *testing.T) {
+	portstest.RoleDirectory(t, func(*testing.T) portstest.RoleStores {
+		db := memory.New()
+		return portstest.RoleStores{Users: db.Users(), Directory: db.Users()}
 	})
 }
 

@@ -49,7 +49,7 @@ func newShopWith(t testing.TB, table access.Table) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.db.Policies().Seed(t.Context(), table.Rows, table.Inherits); err != nil {
+	if _, err := s.db.Policies().Seed(t.Context(), access.Revision{Table: table}); err != nil {
 		t.Fatal(err)
 	}
 	s.Service = products.New(products.Config{

@@ -3,8 +3,11 @@ package access
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
@@ -50,6 +53,8 @@ var (
 	Allow = Effect{"allow"}
 	Deny  = Effect{"deny"}
 )
+
+var effects = []Effect{Allow, Deny}
 
 func (e Effect) String() string { return e.name }
 
@@ -128,30 +133,82 @@ func (v Vocabulary) condition(name string) (Condition, bool) {
 	return v.conditions[i], true
 }
 
-// Parse reads one row. Its error names every unknown word.
-func (v Vocabulary) Parse(r Row) (Policy, error) {
+// roleForm is how role names are written (user.ParseRole).
+const roleForm = "a lower-case letter, then up to 31 of a-z, 0-9, _ and -"
+
+// unknown is a word that means nothing.
+type unknown struct{ column, word, known string }
+
+// read reads one row, and tells every word of it that means nothing.
+func (v Vocabulary) read(r Row) (Policy, []unknown) {
 	p := Policy{ID: r.ID}
-	var unknown []string
-	know := func(ok bool, what, word string) {
+	var none []unknown
+	know := func(ok bool, column, word, known string) {
 		if !ok {
-			unknown = append(unknown, fmt.Sprintf("%s %q", what, word))
+			none = append(none, unknown{column, word, known})
 		}
 	}
 	var ok bool
 	p.Role, ok = user.ParseRole(r.Role)
-	know(ok, "role", r.Role)
+	know(ok, "role", r.Role, roleForm)
 	p.Resource, ok = named(kinds, r.Resource)
-	know(ok, "resource", r.Resource)
+	know(ok, "resource", r.Resource, oneOf(kinds))
 	p.Action, ok = named(actions, r.Action)
-	know(ok, "action", r.Action)
+	know(ok, "action", r.Action, oneOf(actions))
 	p.Condition, ok = v.condition(r.Condition)
-	know(ok, "condition", r.Condition)
-	p.Effect, ok = named([]Effect{Allow, Deny}, r.Effect)
-	know(ok, "effect", r.Effect)
-	if len(unknown) > 0 {
-		return Policy{}, fmt.Errorf("policy row %q: unknown %s", r, strings.Join(unknown, ", "))
+	know(ok, "condition", r.Condition, oneOf(v.conditions))
+	p.Effect, ok = named(effects, r.Effect)
+	know(ok, "effect", r.Effect, oneOf(effects))
+	return p, none
+}
+
+// Parse reads one row. Its error names every unknown word.
+func (v Vocabulary) Parse(r Row) (Policy, error) {
+	p, none := v.read(r)
+	if len(none) == 0 {
+		return p, nil
 	}
-	return p, nil
+	words := make([]string, len(none))
+	for i, u := range none {
+		words[i] = fmt.Sprintf("%s %q", u.column, u.word)
+	}
+	return Policy{}, fmt.Errorf("policy row %q: unknown %s", r, strings.Join(words, ", "))
+}
+
+// Validate records every word of the row that means nothing, under the pointer
+// of its column behind at: "/role", "/resource" and so on.
+func (v Vocabulary) Validate(r Row, at string, faults *fault.Validation) {
+	_, none := v.read(r)
+	for _, u := range none {
+		faults.Add(at+"/"+u.column, "invalid_value", fmt.Sprintf("%s is no %s: that is %s.", quoted(u.word), u.column, u.known))
+	}
+}
+
+// ValidateInheritance is Validate for an inheritance.
+func (v Vocabulary) ValidateInheritance(in Inheritance, at string, faults *fault.Validation) {
+	for _, one := range []struct{ column, name string }{{"role", in.Role}, {"parent", in.Parent}} {
+		if _, ok := user.ParseRole(one.name); !ok {
+			faults.Add(at+"/"+one.column, "invalid_value", quoted(one.name)+" is no role: that is "+roleForm+".")
+		}
+	}
+}
+
+// quoted is a word as people are shown it, of which they know how it goes on.
+func quoted(word string) string {
+	const most = 40
+	if utf8.RuneCountInString(word) > most {
+		word = string([]rune(word)[:most]) + "…"
+	}
+	return strconv.Quote(word)
+}
+
+// oneOf lists words.
+func oneOf[T fmt.Stringer](words []T) string {
+	names := make([]string, len(words))
+	for i, w := range words {
+		names[i] = w.String()
+	}
+	return "one of " + strings.Join(names, ", ")
 }
 
 // Check reads a whole table. A table without rows is refused: it means that

@@ -76,7 +76,7 @@ func (p *table) Load(ctx context.Context) (access.Table, error) {
 	return access.Table{Version: p.now.Version, Rows: slices.Clone(p.now.Rows), Inherits: slices.Clone(p.now.Inherits)}, nil
 }
 
-func (p *table) Seed(context.Context, []access.Row, []access.Inheritance) (bool, error) {
+func (p *table) Seed(context.Context, access.Revision) (bool, error) {
 	return false, fault.Outage(errors.New("an authorizer must not seed"))
 }
 

@@ -16,7 +16,7 @@ type policies struct {
 	ports.PolicyRepository
 	version func(context.Context) (int64, error)
 	load    func(context.Context) (access.Table, error)
-	seed    func(context.Context, []access.Row, []access.Inheritance) (bool, error)
+	seed    func(context.Context, access.Revision) (bool, error)
 }
 
 func (s policies) Version(ctx context.Context) (int64, error) {
@@ -33,11 +33,11 @@ func (s policies) Load(ctx context.Context) (access.Table, error) {
 	return s.load(ctx)
 }
 
-func (s policies) Seed(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
+func (s policies) Seed(ctx context.Context, rev access.Revision) (bool, error) {
 	if s.seed == nil {
-		return s.PolicyRepository.Seed(ctx, rows, inherits)
+		return s.PolicyRepository.Seed(ctx, rev)
 	}
-	return s.seed(ctx, rows, inherits)
+	return s.seed(ctx, rev)
 }
 
 func policyMutant(check, fault string, f func(r ports.PolicyRepository) policies) mutant[ports.PolicyRepository] {
@@ -56,8 +56,9 @@ var policyMutants = []mutant[ports.PolicyRepository]{
 		}}
 	}),
 	policyMutant("seeding fills the table", "forgets inheritance", func(r ports.PolicyRepository) policies {
-		return policies{seed: func(ctx context.Context, rows []access.Row, _ []access.Inheritance) (bool, error) {
-			return r.Seed(ctx, rows, nil)
+		return policies{seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+			rev.Table.Inherits = nil
+			return r.Seed(ctx, rev)
 		}}
 	}),
 	policyMutant("seeding fills the table", "forgets ids", func(r ports.PolicyRepository) policies {
@@ -70,17 +71,17 @@ var policyMutants = []mutant[ports.PolicyRepository]{
 		}}
 	}),
 	policyMutant("seeding again changes nothing", "says that it did", func(r ports.PolicyRepository) policies {
-		return policies{seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
-			_, err := r.Seed(ctx, rows, inherits)
+		return policies{seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+			_, err := r.Seed(ctx, rev)
 			return err == nil, err
 		}}
 	}),
 	policyMutant("a table emptied on purpose is not filled", "fills what has no rows", func(r ports.PolicyRepository) policies {
-		return policies{seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
-			if len(rows) == 0 {
+		return policies{seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+			if len(rev.Table.Rows) == 0 {
 				return true, nil
 			}
-			return r.Seed(ctx, rows, inherits)
+			return r.Seed(ctx, rev)
 		}}
 	}),
 	policyMutant("words mean nothing to the store", "drops rows without a role", func(r ports.PolicyRepository) policies {
@@ -100,8 +101,8 @@ var policyMutants = []mutant[ports.PolicyRepository]{
 		}}
 	}),
 	policyMutant("of seedings at once one wins", "lets every node believe that it did", func(r ports.PolicyRepository) policies {
-		return policies{seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
-			_, err := r.Seed(ctx, rows, inherits)
+		return policies{seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+			_, err := r.Seed(ctx, rev)
 			return err == nil, err
 		}}
 	}),
@@ -117,19 +118,19 @@ var policyMutants = []mutant[ports.PolicyRepository]{
 				t.Version = v
 				return t, errors.Join(err, err2)
 			},
-			seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
+			seed: func(ctx context.Context, rev access.Revision) (bool, error) {
 				<-read
 				defer close(seeded)
-				return r.Seed(ctx, rows, inherits)
+				return r.Seed(ctx, rev)
 			},
 		}
 	}),
 	policyMutant("nothing handed over is shared", "keeps the rows that it was given", func(r ports.PolicyRepository) policies {
 		var held access.Table
 		return policies{
-			seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
-				held = access.Table{Version: 1, Rows: rows, Inherits: inherits}
-				return r.Seed(ctx, rows, inherits)
+			seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+				held = access.Table{Version: 1, Rows: rev.Table.Rows, Inherits: rev.Table.Inherits}
+				return r.Seed(ctx, rev)
 			},
 			load: func(context.Context) (access.Table, error) {
 				return access.Table{Version: 1, Rows: slices.Clone(held.Rows), Inherits: slices.Clone(held.Inherits)}, nil
@@ -152,8 +153,8 @@ var policyMutants = []mutant[ports.PolicyRepository]{
 		}}
 	}),
 	policyMutant("a cancelled context is an outage", "seeds all the same", func(r ports.PolicyRepository) policies {
-		return policies{seed: func(ctx context.Context, rows []access.Row, inherits []access.Inheritance) (bool, error) {
-			ok, err := r.Seed(deaf(ctx), rows, inherits)
+		return policies{seed: func(ctx context.Context, rev access.Revision) (bool, error) {
+			ok, err := r.Seed(deaf(ctx), rev)
 			return ok, late(ctx, err)
 		}}
 	}),

@@ -35,6 +35,10 @@ func seedInherits() []access.Inheritance {
 	return []access.Inheritance{{Role: "user", Parent: "anonymous"}, {Role: "admin", Parent: "user"}, {Role: "admin", Parent: "auditor"}}
 }
 
+func seedRevision(rows []access.Row, inherits []access.Inheritance) access.Revision {
+	return access.Revision{Edit: access.Edit{At: noon, Note: "the beginning"}, Table: access.Table{Rows: rows, Inherits: inherits}}
+}
+
 // wantTable holds the store to a table, whose rows have no order.
 func wantTable(t tester, policies ports.PolicyRepository, version int64, rows []access.Row, inherits []access.Inheritance) {
 	t.Helper()
@@ -69,7 +73,7 @@ func sortedInherits(all []access.Inheritance) []access.Inheritance {
 
 func seed(t tester, policies ports.PolicyRepository, rows []access.Row, inherits []access.Inheritance, want bool) {
 	t.Helper()
-	if got, err := policies.Seed(t.Context(), rows, inherits); err != nil || got != want {
+	if got, err := policies.Seed(t.Context(), seedRevision(rows, inherits)); err != nil || got != want {
 		t.Errorf("Seed = %v, %v, want %v", got, err, want)
 	}
 }
@@ -116,7 +120,7 @@ func policiesSeedAtOnce(t tester, policies ports.PolicyRepository) {
 	var won atomic.Int64
 	atOnce(n, func(i int) {
 		rows := []access.Row{rule(i, "user product read any allow")}
-		ok, err := policies.Seed(t.Context(), rows, nil)
+		ok, err := policies.Seed(t.Context(), seedRevision(rows, nil))
 		if err != nil {
 			t.Errorf("Seed(%d at once) = %v, want no error", n, err)
 		}
@@ -170,7 +174,7 @@ func policiesCancelled(t tester, policies ports.PolicyRepository) {
 	wantUnavailable(t, map[string]error{
 		"Version": second(policies.Version(ctx)),
 		"Load":    second(policies.Load(ctx)),
-		"Seed":    second(policies.Seed(ctx, seedRows(), seedInherits())),
+		"Seed":    second(policies.Seed(ctx, seedRevision(seedRows(), seedInherits()))),
 	})
 	wantTable(t, policies, 0, nil, nil)
 	seed(t, policies, seedRows(), seedInherits(), true)

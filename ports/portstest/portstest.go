@@ -35,6 +35,21 @@ type ProductStores struct {
 	Products ports.ProductRepository
 }
 
+// PolicyStores are the stores that the suite of the policy's history needs, all
+// of them over one empty database.
+type PolicyStores struct {
+	Policies ports.PolicyRepository
+	History  ports.PolicyHistory
+	Log      ports.AuditLog
+}
+
+// RoleStores are the stores that the suite of roles needs, both over one empty
+// database.
+type RoleStores struct {
+	Users     ports.UserRepository
+	Directory ports.RoleDirectory
+}
+
 // RecordStores are the stores of what is kept of users and beside their changes,
 // all of them over one empty database.
 type RecordStores struct {
@@ -88,6 +103,9 @@ func Policies(t *testing.T, open func(t *testing.T) ports.PolicyRepository) {
 	run(t, policyChecks, open)
 }
 
+// PolicyHistory holds a ports.PolicyHistory to its promises.
+func PolicyHistory(t *testing.T, open func(t *testing.T) PolicyStores) { run(t, historyChecks, open) }
+
 // Authorizer holds a ports.Authorizer to its promises. open makes one that
 // decides by the policies, in the words of the vocabulary; the policies are the
 // suite's own, so that a table can be raised, go bad and be out of reach.
@@ -96,6 +114,20 @@ func Authorizer(t *testing.T, open func(t *testing.T, policies ports.PolicyRepos
 		return func(p ports.PolicyRepository, v access.Vocabulary) ports.Authorizer { return open(t, p, v) }
 	})
 }
+
+// Rehearsal holds a ports.Rehearsal to its promises, beside the ports.Authorizer
+// that it is the other side of. open is that of [Authorizer].
+func Rehearsal[D interface {
+	ports.Authorizer
+	ports.Rehearsal
+}](t *testing.T, open func(t *testing.T, policies ports.PolicyRepository, vocabulary access.Vocabulary) D) {
+	run(t, rehearsalChecks, func(t *testing.T) rehearsalOpener {
+		return func(p ports.PolicyRepository, v access.Vocabulary) decider { return open(t, p, v) }
+	})
+}
+
+// RoleDirectory holds a ports.RoleDirectory to its promises.
+func RoleDirectory(t *testing.T, open func(t *testing.T) RoleStores) { run(t, roleChecks, open) }
 
 // PasswordHasher holds a ports.PasswordHasher to its promises.
 func PasswordHasher(t *testing.T, open func(t *testing.T) ports.PasswordHasher) {

@@ -165,7 +165,10 @@ func New(t testing.TB, o Options) *House {
 	h.must(err)
 	table, err := configs.DefaultPolicy()
 	h.must(err)
-	_, err = db.Policies().Seed(t.Context(), table.Rows, table.Inherits)
+	for i := range table.Rows {
+		table.Rows[i].ID = access.PolicyID{UUID: h.Random.ID(Noon)}
+	}
+	_, err = db.Policies().Seed(t.Context(), access.Revision{Edit: access.Edit{At: Noon}, Table: table})
 	h.must(err)
 	h.Gate = &gate.Gate{
 		Authorizer: faultyAuthorizer{memory.NewAuthorizer(db.Policies(), vocabulary), f}, Ledger: ledger, Random: h.Random, Now: h.Now,

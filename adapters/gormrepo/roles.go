@@ -1,0 +1,68 @@
+package gormrepo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"gatehouse/domain/user"
+	"gatehouse/ports"
+)
+
+var _ ports.RoleDirectory = (*Users)(nil)
+
+// RoleSets counts active users by their roles.
+func (s *Users) RoleSets(ctx context.Context) ([]ports.RoleSet, error) {
+	sets, err := many(ctx, s.db, func(rows *sql.Rows) (ports.RoleSet, error) {
+		var text string
+		var set ports.RoleSet
+		if err := rows.Scan(&text, &set.Users); err != nil {
+			return ports.RoleSet{}, err
+		}
+		var names []string
+		if err := json.Unmarshal([]byte(text), &names); err != nil {
+			return ports.RoleSet{}, fmt.Errorf("roles cannot be read: %w", err)
+		}
+		for _, name := range names {
+			r, ok := user.ParseRole(name)
+			if !ok {
+				return ports.RoleSet{}, fmt.Errorf("a user has the role %q, which is no word", name)
+			}
+			set.Roles = append(set.Roles, r)
+		}
+		return set, nil
+	}, "SELECT roles, count(*) FROM users WHERE status = 'active' GROUP BY roles")
+	return sets, s.db.failed("count roles", err, nil)
+}
+
+// Holders returns a page of the active users with the roles.
+func (s *Users) Holders(ctx context.Context, roles []user.Role, after user.ID, limit int) ([]user.ID, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = r.String()
+	}
+	text, err := json.Marshal(names)
+	if err != nil {
+		return nil, s.db.failed("list by roles", err, nil)
+	}
+	same := "roles = CAST(? AS jsonb)"
+	if s.db.lite { // where it is the text that newUserRow has made
+		same = "roles = ?"
+	}
+	ids, err := many(ctx, s.db, func(rows *sql.Rows) (user.ID, error) {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return user.ID{}, err
+		}
+		id, ok := user.ParseID(text)
+		if !ok {
+			return user.ID{}, fmt.Errorf("the id %q of a user cannot be read", text)
+		}
+		return id, nil
+	}, "SELECT id FROM users WHERE status = 'active' AND "+same+" AND id > ? ORDER BY id LIMIT ?", string(text), after.String(), limit)
+	return ids, s.db.failed("list by roles", err, nil)
+}
