@@ -26,7 +26,7 @@ func entrance(t *testing.T, rows ...access.Row) (*gate.Gate, *memory.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Policies().Seed(t.Context(), rows, nil); err != nil {
+	if _, err := db.Policies().Seed(t.Context(), access.Revision{Table: access.Table{Rows: rows}}); err != nil {
 		t.Fatal(err)
 	}
 	return &gate.Gate{Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Ledger: db.Ledger(), Random: system.NewRandom(), Now: system.Now}, db
