@@ -237,6 +237,8 @@ func TestStatements(t *testing.T) {
 		{"a list, signed in", ann, "GET", "/products?q=lamp&sort=name", "", 200, 2, 0},
 		{"a list, anonymous", nobody, "GET", "/products", "", 200, 2, 0},
 		{"mine", ann, "GET", "/products?owner=me", "", 200, 2, 0},
+		{"a page and how many there are", ann, "GET", "/products?limit=1&count=true", "", 200, 3, 0},
+		{"all and how many there are", ann, "GET", "/products?count=true", "", 200, 2, 0},
 		{"a new product", ann, "POST", "/products", `{"name":"New","price":{"amount":1,"currency":"USD"}}`, 201, 1, 1},
 		{"a bad product", ann, "POST", "/products", `{"name":""}`, 422, 1, 0},
 		{"a change", ann, "PATCH", path, `{"stock":7}`, 200, 2, 1},

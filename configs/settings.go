@@ -207,7 +207,7 @@ func guarding() []Setting {
 			func(t *Throttles) *throttle.Rule { return &t.Register }, perWindow),
 		bound("forgot", "20/1h", "Mails that may be asked for to one address; from one network three times as many.",
 			func(t *Throttles) *throttle.Rule { return &t.Forgot }, perWindow),
-		bound("search", "600/1m", "Searches from one network.",
+		bound("search", "600/1m", "Searches, and totals of lists, from one network.",
 			func(t *Throttles) *throttle.Rule { return &t.Search }, perWindow),
 	}
 }

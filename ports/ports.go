@@ -175,6 +175,9 @@ type ProductRepository interface {
 	Find(ctx context.Context, id product.ID) (product.Product, error)
 	// List returns the products that the query means, in its order.
 	List(ctx context.Context, q ProductQuery) ([]product.Product, error)
+	// Count returns how many products the pages of the query hold together:
+	// those that it means, without regard to Sort, After and Limit.
+	Count(ctx context.Context, q ProductQuery) (int, error)
 	// Update applies change to the stored product as one step, of concurrent
 	// updates none is lost, and returns what is stored then. If change returns
 	// an error, Update returns it as it is and keeps nothing; if change leaves

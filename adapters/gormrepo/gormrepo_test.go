@@ -218,6 +218,9 @@ func TestFilterThatIsNone(t *testing.T) {
 			if got, err := db.Products().List(t.Context(), ports.ProductQuery{Visible: f, Limit: 10}); err == nil {
 				t.Errorf("List(%#v) = %d products, want an error", f, len(got))
 			}
+			if n, err := db.Products().Count(t.Context(), ports.ProductQuery{Visible: f}); err == nil {
+				t.Errorf("Count(%#v) = %d, want an error", f, n)
+			}
 		}
 		if got, err := db.Products().List(t.Context(), ports.ProductQuery{Limit: 10}); err != nil || len(got) != 0 {
 			t.Errorf("List(nil filter) = %d products, %v, want none", len(got), err)

@@ -96,9 +96,7 @@ func (s *Products) Find(ctx context.Context, id product.ID) (product.Product, er
 
 // List returns a page of products, with one statement.
 func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Product, error) {
-	// No text that is stored holds NUL or is no UTF-8, and PostgreSQL refuses
-	// to be asked.
-	if q.Limit <= 0 || strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text) {
+	if q.Limit <= 0 || impossible(q.Text) {
 		return nil, nil
 	}
 	query, args, err := listStatement(q, s.db.lite)
@@ -108,6 +106,23 @@ func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pr
 	all, err := many(ctx, s.db, scanProduct, query, args...)
 	return all, s.db.failed("list products", err, nil)
 }
+
+// Count returns how many products the pages of the query hold, with one
+// statement.
+func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err error) {
+	if impossible(q.Text) {
+		return 0, nil
+	}
+	c := condition{lite: s.db.lite}
+	if err = c.meant(q); err == nil {
+		err = s.db.one(ctx, []any{&n}, "SELECT count(*) FROM products WHERE "+c.text.String(), c.args...)
+	}
+	return n, s.db.failed("count products", err, nil)
+}
+
+// impossible reports whether a text can stand in no product: none that is stored
+// holds NUL or is no UTF-8, and PostgreSQL refuses to be asked.
+func impossible(text string) bool { return strings.ContainsRune(text, 0) || !utf8.ValidString(text) }
 
 func scanProduct(rows *sql.Rows) (product.Product, error) {
 	var row productRow
@@ -120,12 +135,18 @@ func scanProduct(rows *sql.Rows) (product.Product, error) {
 // listStatement is the statement for a page, with its values.
 func listStatement(q ports.ProductQuery, lite bool) (string, []any, error) {
 	c := condition{lite: lite}
-	err := c.query(q)
+	if err := c.meant(q); err != nil {
+		return "", nil, err
+	}
+	if q.Sort == (product.Sort{}) {
+		q.Sort = product.NewestFirst
+	}
+	err := c.page(q.Sort, q.After, q.Limit)
 	return selectProduct + c.text.String(), c.args, err
 }
 
-// query writes all that follows WHERE.
-func (c *condition) query(q ports.ProductQuery) error {
+// meant writes which products a query means, on whatever page.
+func (c *condition) meant(q ports.ProductQuery) error {
 	if q.Visible == nil {
 		q.Visible = access.Nothing
 	}
@@ -143,10 +164,7 @@ func (c *condition) query(q ports.ProductQuery) error {
 	if q.Text != "" {
 		c.contains(product.Fold(q.Text))
 	}
-	if q.Sort == (product.Sort{}) {
-		q.Sort = product.NewestFirst
-	}
-	return c.page(q.Sort, q.After, q.Limit)
+	return nil
 }
 
 // page writes the order and where in it to begin: after a position, compared as

@@ -128,7 +128,12 @@ func (s *Server) listProducts(c *fiber.Ctx, r *session.Resumed) error {
 	if page.Next != nil {
 		next = encodeCursor(q, actor(r).ID(), *page.Next)
 	}
-	return send(c, fiber.StatusOK, appendPage(newBody(), page.Items, appendProduct, next))
+	b := appendPage(newBody(), page.Items, appendProduct, next)
+	if page.Total != nil {
+		b = append(b[:len(b)-len("}")], `,"total":`...)
+		b = append(strconv.AppendInt(b, int64(*page.Total), 10), '}')
+	}
+	return send(c, fiber.StatusOK, b)
 }
 
 func sendProduct(c *fiber.Ctx, status int, p product.Product) error {
@@ -169,6 +174,11 @@ func readQuery(args *fasthttp.Args, a access.Actor) (products.Query, error) {
 	}
 	if q.Text = param("q"); strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text) {
 		v.Add("/q", "invalid_characters", "Text is UTF-8 without NUL.")
+	}
+	if s := param("count"); s != "" {
+		if q.Count = s == "true"; !q.Count {
+			v.Add("/count", "invalid_value", "Count is true, for the total to be told, or left out.")
+		}
 	}
 	if q.Mine && a.IsAnonymous() { // the application answers that, before all that is wrong
 		return q, nil

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -75,6 +76,13 @@ func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pr
 		return q.Sort.Compare(product.PositionOf(a), product.PositionOf(b))
 	})
 	return list[:min(len(list), max(q.Limit, 0))], err
+}
+
+// Count implements ports.ProductRepository.
+func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (int, error) {
+	q.After, q.Limit = product.Position{}, math.MaxInt
+	list, err := s.List(ctx, q)
+	return len(list), err
 }
 
 // meant reports whether the query, its text folded, asks for the row.

@@ -35,7 +35,7 @@ type Rules struct {
 	Confirm  throttle.Rule // wrong present passwords in a row, by one account
 	Register throttle.Rule // registrations from one network
 	Forgot   throttle.Rule // mails to one address that somebody asks for or brings about; three times as many for one network or account
-	Search   throttle.Rule // searches from one network
+	Search   throttle.Rule // searches and totals from one network
 }
 
 // DefaultRules are what holds where nothing is configured. That of a network is
@@ -131,7 +131,7 @@ func (g *Guard) Register(ctx context.Context) error {
 	return g.rate(ctx, "register", g.Rules.Register)
 }
 
-// Search asks whether somebody may search.
+// Search asks whether somebody may search, or have a list counted.
 func (g *Guard) Search(ctx context.Context) error { return g.rate(ctx, "search", g.Rules.Search) }
 
 // Mail asks whether a mail may be asked for to the address.

@@ -121,6 +121,7 @@ type Query struct {
 	Sort   product.Sort     // zero means the newest first
 	After  product.Position // zero means from the start
 	Limit  int              // 0 means DefaultLimit
+	Count  bool             // how many there are on all pages is wanted too
 }
 
 // Bounds of a page.
@@ -133,14 +134,18 @@ const (
 type Page struct {
 	Items []product.Product
 	Next  *product.Position // where the next page starts after; nil on the last
+	Total *int              // how many there are on all pages; nil unless it was asked for
 }
 
 // List returns a page of exactly the products that [Service.Read] would show.
+// The total, where it is wanted, is the number of products that a walk over all
+// pages would show; products that come and go meanwhile may be in one and not in
+// the other.
 func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, error) {
 	if q.Mine && a.IsAnonymous() {
 		return Page{}, access.ErrUnauthenticated
 	}
-	if q.Text != "" {
+	if q.Text != "" || q.Count { // which may have to look at every product
 		if err := s.Guard.Search(ctx); err != nil {
 			return Page{}, err
 		}
@@ -168,18 +173,41 @@ func (s *Service) List(ctx context.Context, a access.Actor, q Query) (Page, erro
 		limit = DefaultLimit
 	}
 	limit = min(max(limit, 1), MaxLimit)
-	found, err := s.Products.List(ctx, ports.ProductQuery{
+	asked := ports.ProductQuery{
 		Visible: visible, Owner: owner, Status: q.Status, Text: q.Text, Sort: q.Sort, After: q.After,
 		Limit: limit + 1, // one more tells whether there is another page
-	})
+	}
+	page := Page{}
+	if page.Items, err = s.Products.List(ctx, asked); err != nil {
+		return Page{}, err
+	}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		next := product.PositionOf(page.Items[limit-1])
+		page.Next = &next
+	}
+	if q.Count {
+		page.Total, err = s.total(ctx, asked, page)
+	}
 	if err != nil {
 		return Page{}, err
 	}
-	if len(found) <= limit {
-		return Page{Items: found}, nil
+	return page, nil
+}
+
+// total is how many products the pages of a query hold, of which page is one.
+// Where that is all of them it is what it shows; else the others are counted a
+// moment later, by the same rights.
+func (s *Service) total(ctx context.Context, q ports.ProductQuery, page Page) (*int, error) {
+	n := len(page.Items)
+	if q.After == (product.Position{}) && page.Next == nil {
+		return &n, nil
 	}
-	next := product.PositionOf(found[limit-1])
-	return Page{Items: found[:limit], Next: &next}, nil
+	n, err := s.Products.Count(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return &n, nil
 }
 
 // Match says whether a version is one that the caller expects (RFC 9110

@@ -268,17 +268,21 @@ func TestListIsWhatReadShows(t *testing.T) {
 			all = append(all, s.offer(t, owner, rapid.SampledFrom([]product.Status{product.StatusDraft, product.StatusPublished, product.StatusArchived}).Draw(rt, "status")))
 		}
 		actor := s.actors[rapid.SampledFrom([]string{"anonymous", "owner", "moderator"}).Draw(rt, "actor")]
-		q := products.Query{Sort: rapid.SampledFrom(product.Sorts()).Draw(rt, "sort"), Limit: rapid.IntRange(1, 4).Draw(rt, "limit")}
+		q := products.Query{Count: true, Sort: rapid.SampledFrom(product.Sorts()).Draw(rt, "sort"), Limit: rapid.IntRange(1, 4).Draw(rt, "limit")}
 		want := map[product.ID]bool{}
 		for _, p := range all {
 			if _, err := s.Read(t.Context(), actor, p.ID()); err == nil {
 				want[p.ID()] = true
 			}
 		}
+		total := len(want)
 		for {
 			page, err := s.List(t.Context(), actor, q)
 			if err != nil {
 				rt.Fatal(err)
+			}
+			if page.Total == nil || *page.Total != total {
+				rt.Fatalf("the total is not told, or not the %d that the pages hold", total)
 			}
 			for _, p := range page.Items {
 				if !want[p.ID()] {
@@ -353,8 +357,8 @@ func TestDenialsAreWrittenDown(t *testing.T) {
 	}
 }
 
-// Who may search how often; lists without a text, and from this machine, are
-// bound by nothing.
+// Who may search, or ask for totals, how often; other lists, and what comes from
+// this machine, are bound by nothing.
 func TestSearchesAreBound(t *testing.T) {
 	h := house.New(t, house.Options{})
 	h.Guard.Rules.Search.Limit = 3
@@ -383,8 +387,13 @@ func TestSearchesAreBound(t *testing.T) {
 		t.Errorf("a search from another network = %v", err)
 	}
 	h.Move(time.Minute)
-	if err := list("192.0.2.1", "lamp"); err != nil {
-		t.Errorf("a search a minute later = %v", err)
+	for _, q := range []products.Query{{Text: "lamp"}, {Count: true}, {Count: true, Text: "lamp"}} {
+		if _, err := h.Products.List(house.From(t.Context(), "192.0.2.1"), access.Anonymous(), q); err != nil {
+			t.Errorf("a search a minute later = %v", err)
+		}
+	}
+	if _, err := h.Products.List(house.From(t.Context(), "192.0.2.1"), access.Anonymous(), products.Query{Count: true}); !errors.Is(err, guard.ErrTooMany) {
+		t.Errorf("a total after three searches = %v, want ErrTooMany", err)
 	}
 }
 
@@ -444,6 +453,21 @@ func TestOutages(t *testing.T) {
 			offer(h, "published")
 			return func() error {
 				_, err := h.Products.List(house.From(t.Context(), "192.0.2.1"), access.Anonymous(), products.Query{Text: "lamp"})
+				return err
+			}
+		}},
+		"list, with its total": {Act: func(h *house.House) func() error {
+			_, a := offer(h, "published")
+			for range 2 {
+				if _, err := h.Products.Create(t.Context(), a, product.Draft{Name: "Lamp", Currency: "KRW"}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return func() error {
+				page, err := h.Products.List(house.From(t.Context(), "192.0.2.1"), a, products.Query{Limit: 1, Count: true})
+				if err != nil && (page.Items != nil || page.Total != nil) {
+					t.Errorf("List = %v and %v", page, err)
+				}
 				return err
 			}
 		}},

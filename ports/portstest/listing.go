@@ -322,3 +322,62 @@ func listLimit(t tester, s ProductStores) {
 		s.wantList(t, q, newest[:min(limit, 10)]...)
 	}
 }
+
+// wantCount holds the store to how many products a query means.
+func (s ProductStores) wantCount(t tester, q ports.ProductQuery, wanted int) {
+	t.Helper()
+	got, err := s.Products.Count(t.Context(), q)
+	if err != nil || got != wanted {
+		t.Errorf("Count(%s, %#v) = %d, %v, want %d", describe(q), q.Visible, got, err, wanted)
+	}
+}
+
+func countNoFilter(t tester, s ProductStores) {
+	s.add(t, 1, addUser(t, s.Users, 1).ID())
+	s.wantCount(t, ports.ProductQuery{Limit: 10}, 0)
+	s.wantCount(t, ports.ProductQuery{Visible: access.Nothing, Limit: 10}, 0)
+	s.wantCount(t, ports.ProductQuery{Visible: access.Everything}, 1)
+}
+
+// A total that counts what the list hides tells that it is there.
+func countFilters(t tester, s ProductStores) {
+	all, owners := s.stock(t, 30)
+	for _, f := range filters(owners) {
+		q := everything(product.NewestFirst)
+		q.Visible = f
+		s.wantCount(t, q, len(sorted(all, product.NewestFirst, func(p product.Product) bool { return f.Holds(access.Product(p)) })))
+	}
+}
+
+func countNarrowed(t tester, s ProductStores) {
+	all, owners := s.stock(t, 24)
+	for _, owner := range append(owners, userID(9), user.ID{}) {
+		for _, status := range []product.Status{product.StatusDraft, product.StatusArchived, {}} {
+			// "É" is told from "e" with an accent by who does not fold it.
+			for _, text := range []string{"", "B", "%", "É", "\x00", "\xff", "nothing"} {
+				q := ports.ProductQuery{Visible: access.Not{Filter: access.OwnedBy(userID(9))}, Owner: owner, Status: status, Text: text, Limit: 1000}
+				s.wantCount(t, q, len(sorted(all, product.NameUp, func(p product.Product) bool {
+					return (owner == user.ID{} || p.OwnerID() == owner) && (status == product.Status{} || p.Status() == status) &&
+						strings.Contains(product.Fold(p.Name()), product.Fold(text))
+				})))
+			}
+		}
+	}
+}
+
+// The total stands beside every page, and is that of the walk over all.
+func countPages(t tester, s ProductStores) {
+	all, owners := s.stock(t, 20)
+	visible := access.Either{access.OwnedBy(owners[1]), access.InStatus(product.StatusPublished)}
+	for _, sort := range append(product.Sorts(), product.Sort{}) {
+		q := ports.ProductQuery{Visible: visible, Sort: sort, Limit: 3}
+		n := len(s.walk(t, q, func(int) {}))
+		for _, limit := range []int{0, 1, 3, 100} {
+			q.Limit = limit
+			q.After = product.Position{}
+			s.wantCount(t, q, n)
+			q.After = product.PositionOf(all[7])
+			s.wantCount(t, q, n)
+		}
+	}
+}

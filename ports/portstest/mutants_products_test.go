@@ -22,6 +22,7 @@ type products struct {
 	add    func(context.Context, product.Product) error
 	find   func(context.Context, product.ID) (product.Product, error)
 	list   func(context.Context, ports.ProductQuery) ([]product.Product, error)
+	count  func(context.Context, ports.ProductQuery) (int, error)
 	update func(context.Context, product.ID, func(*product.Product) error) (product.Product, error)
 	delete func(context.Context, product.ID, func(product.Product) error) error
 }
@@ -45,6 +46,13 @@ func (s products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pro
 		return s.ProductRepository.List(ctx, q)
 	}
 	return s.list(ctx, q)
+}
+
+func (s products) Count(ctx context.Context, q ports.ProductQuery) (int, error) {
+	if s.count == nil {
+		return s.ProductRepository.Count(ctx, q)
+	}
+	return s.count(ctx, q)
 }
 
 func (s products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
@@ -311,6 +319,12 @@ var productMutants = []mutant[ProductStores]{
 			return list, nil
 		}}
 	}),
+	productMutant("a cancelled context is an outage", "counts nothing", func(r ports.ProductRepository) products {
+		return products{count: func(ctx context.Context, q ports.ProductQuery) (int, error) {
+			n, _ := r.Count(ctx, q)
+			return n, nil
+		}}
+	}),
 	productMutant("a cancelled context is an outage", "adds all the same", func(r ports.ProductRepository) products {
 		return products{add: func(ctx context.Context, p product.Product) error { return late(ctx, r.Add(deaf(ctx), p)) }}
 	}),
@@ -334,6 +348,16 @@ func asked(alter func(*ports.ProductQuery)) func(ports.ProductRepository) produc
 		return products{list: func(ctx context.Context, q ports.ProductQuery) ([]product.Product, error) {
 			alter(&q)
 			return r.List(ctx, q)
+		}}
+	}
+}
+
+// tallying makes a repository that counts for another question.
+func tallying(alter func(*ports.ProductQuery)) func(ports.ProductRepository) products {
+	return func(r ports.ProductRepository) products {
+		return products{count: func(ctx context.Context, q ports.ProductQuery) (int, error) {
+			alter(&q)
+			return r.Count(ctx, q)
 		}}
 	}
 }
@@ -469,4 +493,44 @@ var listMutants = []mutant[ProductStores]{
 			q.Limit = 1000
 		}
 	})),
+	productMutant("no filter counts nothing", "takes none for everything", tallying(func(q *ports.ProductQuery) {
+		if q.Visible == nil {
+			q.Visible = access.Everything
+		}
+	})),
+	productMutant("a count is that of what the filter holds for", "counts what there is", tallying(func(q *ports.ProductQuery) { q.Visible = access.Everything })),
+	productMutant("a count is that of what the filter holds for", "does not know Not", tallying(func(q *ports.ProductQuery) {
+		if not, ok := q.Visible.(access.Not); ok {
+			q.Visible = not.Filter
+		}
+	})),
+	productMutant("a count is that of what the filter holds for", "drops what an owner may see", tallying(func(q *ports.ProductQuery) {
+		if either, ok := q.Visible.(access.Either); ok && len(either) > 1 {
+			q.Visible = either[1:]
+		}
+	})),
+	productMutant("a count is narrowed as the list is", "does not look at the owner", tallying(func(q *ports.ProductQuery) { q.Owner = user.ID{} })),
+	productMutant("a count is narrowed as the list is", "does not look at the status", tallying(func(q *ports.ProductQuery) { q.Status = product.Status{} })),
+	productMutant("a count is narrowed as the list is", "does not look at the text", tallying(func(q *ports.ProductQuery) { q.Text = "" })),
+	productMutant("a count is narrowed as the list is", "takes NUL for an outage", func(r ports.ProductRepository) products {
+		return products{count: func(ctx context.Context, q ports.ProductQuery) (int, error) {
+			if strings.ContainsRune(q.Text, 0) {
+				return 0, fault.Outage(errors.New("22021"))
+			}
+			return r.Count(ctx, q)
+		}}
+	}),
+	productMutant("a count is that of all pages", "counts one page", func(r ports.ProductRepository) products {
+		return products{count: func(ctx context.Context, q ports.ProductQuery) (int, error) {
+			list, err := r.List(ctx, q)
+			return len(list), err
+		}}
+	}),
+	productMutant("a count is that of all pages", "counts what is left", func(r ports.ProductRepository) products {
+		return products{count: func(ctx context.Context, q ports.ProductQuery) (int, error) {
+			q.Limit = 1000
+			list, err := r.List(ctx, q)
+			return len(list), err
+		}}
+	}),
 }

@@ -43,6 +43,10 @@ var productChecks = []check[ProductStores]{
 	{"pages hold everything once", listPages},
 	{"pages bear what is added and deleted", listWalk},
 	{"no more than the limit", listLimit},
+	{"no filter counts nothing", countNoFilter},
+	{"a count is that of what the filter holds for", countFilters},
+	{"a count is narrowed as the list is", countNarrowed},
+	{"a count is that of all pages", countPages},
 }
 
 // newProduct makes the n-th product, each second one.
@@ -318,6 +322,7 @@ func productsCancelled(t tester, s ProductStores) {
 		"Find":             second(s.Products.Find(ctx, p.ID())),
 		"Find of none":     second(s.Products.Find(ctx, productID(9))),
 		"List":             second(s.Products.List(ctx, everything(product.NewestFirst))),
+		"Count":            second(s.Products.Count(ctx, everything(product.NewestFirst))),
 		"Update":           second(s.Products.Update(ctx, p.ID(), change)),
 		"Update of none":   second(s.Products.Update(ctx, productID(9), change)),
 		"Delete":           s.Products.Delete(ctx, p.ID(), agree),

@@ -311,6 +311,10 @@ func (s faultyProducts) List(ctx context.Context, q ports.ProductQuery) ([]produ
 	return asked(s.f, "Products.List", func() ([]product.Product, error) { return s.ProductRepository.List(ctx, q) })
 }
 
+func (s faultyProducts) Count(ctx context.Context, q ports.ProductQuery) (int, error) {
+	return asked(s.f, "Products.Count", func() (int, error) { return s.ProductRepository.Count(ctx, q) })
+}
+
 func (s faultyProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
 	return asked(s.f, "Products.Update", func() (product.Product, error) { return s.ProductRepository.Update(ctx, id, change) })
 }

@@ -238,6 +238,10 @@ func (b brokenProducts) List(ctx context.Context, q ports.ProductQuery) ([]produ
 	return asked(ctx, b.f, "products", func() ([]product.Product, error) { return b.ProductRepository.List(ctx, q) })
 }
 
+func (b brokenProducts) Count(ctx context.Context, q ports.ProductQuery) (int, error) {
+	return asked(ctx, b.f, "products", func() (int, error) { return b.ProductRepository.Count(ctx, q) })
+}
+
 func (b brokenProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
 	return asked(ctx, b.f, "products", func() (product.Product, error) { return b.ProductRepository.Update(ctx, id, change) })
 }

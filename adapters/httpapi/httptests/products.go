@@ -372,10 +372,13 @@ func testWalk(t *testing.T, open Open) {
 func (c *Client) walk(t *testing.T, query string, between func()) []string {
 	t.Helper()
 	var got []string
+	var totals []string
 	for cursor := ""; ; {
 		a := c.Do("GET", "/products?"+query+"&cursor="+cursor, nil).Want(200, "")
 		got = append(got, a.Items("id")...)
+		totals = append(totals, a.Text("total"))
 		if cursor = a.Text("nextCursor"); cursor == "" {
+			c.wantTotals(t, query, totals, len(got), between != nil)
 			return got
 		}
 		if len(got) > 1000 {
@@ -385,6 +388,58 @@ func (c *Client) walk(t *testing.T, query string, between func()) []string {
 			between()
 		}
 	}
+}
+
+// wantTotals holds every page of a walk to how many products it has met: that is
+// the total, if one was asked for and nothing happened between the pages.
+func (c *Client) wantTotals(t *testing.T, query string, totals []string, met int, disturbed bool) {
+	t.Helper()
+	for i, total := range totals {
+		switch asked := strings.Contains(query, "count=true"); {
+		case asked && !disturbed && total != fmt.Sprint(met):
+			t.Errorf("%s, page %d: the total is %q, but the walk met %d", query, i, total, met)
+		case !asked && total != "":
+			t.Errorf("%s, page %d: there is a total that nobody asked for", query, i)
+		}
+	}
+}
+
+func testTotals(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	mina, eve := app.SignIn("mina@example.com"), app.SignIn("eve@example.com")
+	for i := range 7 {
+		mina.Offer("name", fmt.Sprint("lamp ", i%3), "status", []string{"draft", "published"}[i%2])
+		eve.Offer("name", "100% wool")
+	}
+	for query, want := range map[string][3]int{ // nobody's, mina's and eve's
+		"": {3, 7, 10}, "limit=1": {3, 7, 10}, "limit=100": {3, 7, 10}, "status=draft&limit=2": {0, 4, 7}, "q=LAMP&limit=2": {3, 7, 3}, "q=%25&limit=2": {0, 0, 7},
+		"q=lamp+1&sort=name": {1, 2, 1}, "owner=" + mina.id() + "&limit=1": {3, 7, 3}, "owner=" + missing: {0, 0, 0}, "owner=00000000-0000-0000-0000-000000000000": {0, 0, 0},
+	} {
+		for i, who := range []*Client{app.Anonymous(), mina, eve} {
+			a := who.Do("GET", "/products?count=true&"+query, nil).Want(200, "")
+			if got := a.Text("total"); got != fmt.Sprint(want[i]) {
+				t.Errorf("the total of %q for %d = %s, want %d", query, i, got, want[i])
+			}
+			if got := len(who.walk(t, "count=true&"+query, nil)); got != want[i] {
+				t.Errorf("the walk over %q of %d meets %d, want %d", query, i, got, want[i])
+			}
+		}
+	}
+	if a := mina.Do("GET", "/products?owner=me&count=true&limit=2", nil).Want(200, ""); a.Text("total") != "7" {
+		t.Errorf("the total of mine: %s", a.Body)
+	}
+	// The total belongs to the answer, not to the cursor.
+	next := mina.Do("GET", "/products?limit=2", nil).Want(200, "").Text("nextCursor")
+	if a := mina.Do("GET", "/products?limit=2&count=true&cursor="+next, nil).Want(200, ""); a.Text("total") != "7" {
+		t.Errorf("the total beside a later page: %s", a.Body)
+	}
+	if a := mina.Do("GET", "/products?count=&count=true", nil).Want(200, ""); a.JSON()["total"] != nil {
+		t.Errorf("an empty count counts as absent, of a repeated one the first: %s", a.Body)
+	}
+	for _, bad := range []string{"1", "TRUE", "yes", "false", "true%00", "%ff"} {
+		mina.Do("GET", "/products?count="+bad, nil).WantFaults("/count", "invalid_value")
+	}
+	app.Anonymous().Do("GET", "/products?owner=me&count=x", nil).Want(401, "unauthenticated")
 }
 
 func testSearch(t *testing.T, open Open) {
