@@ -71,7 +71,7 @@ func TestHelp(t *testing.T) {
 	l.want(0, "", nil, "Usage: gatehouse <command>", "serve", "user create", "config print")
 	l.want(0, "", words("--help"), "Usage: gatehouse <command>")
 	for _, command := range []string{
-		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy check", "audit", "audit verify",
+		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy add", "policy remove", "policy load", "policy export", "policy history", "policy rollback", "policy check", "audit", "audit verify",
 		"migrate", "migrate up", "migrate down", "migrate status", "config", "config print", "config example", "health", "version",
 	} {
 		l.want(0, "", words(command+" --help"), "Usage: gatehouse "+command)
@@ -224,7 +224,7 @@ func TestMigrateCommands(t *testing.T) {
 func TestPolicyCommands(t *testing.T) {
 	l := newLine(t, "GATEHOUSE_DATABASE_URL=sqlite:g.db")
 	l.want(0, "", words("migrate up"))
-	list := l.want(0, "", words("policy list"), "p, user, product, update, own, allow", "g, admin, moderator", "# version 1").out
+	list := l.want(0, "", words("policy export"), "p, user, product, update, own, allow", "g, admin, moderator", "# version 1").out
 	l.want(0, "", words("policy check"), "the policy in the database is good: 18 rows, 3 inheritances")
 	if err := os.WriteFile("p.csv", []byte(list), 0o600); err != nil {
 		t.Fatal(err)
@@ -244,6 +244,73 @@ func TestPolicyCommands(t *testing.T) {
 		l.want(1, "", words("policy check bad.csv"), "bad.csv", want)
 	}
 	l.want(1, "", words("policy check none.csv"), "none.csv: no such file")
+}
+
+// The policy is changed, looked back at and put back, over each database.
+func TestPolicyChangeCommands(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+url(t))
+			l.want(1, "", words("policy add support user read any"), `run "gatehouse migrate up" first`)
+			l.want(0, "", words("migrate up"))
+			first := l.want(0, "", words("policy export")).out
+			l.want(0, "", append(words("policy add support user read any --note"), "for the\nhelp desk"),
+				"added support, user, read, any, allow (", "the policy is at version 2, and every node decides by it from the next request on")
+			l.want(1, "", words("policy add support user read any"), "there is such a row already, and nothing was changed")
+			l.want(1, "", words("policy add Support users eat any maybe"), `"Support" is no role`, `"users" is no resource: that is one of product,`, `"eat" is no action`, `"maybe" is no effect: that is one of allow, deny.`)
+			l.want(1, "", words("policy add user product read any --note "+strings.Repeat("x", 501)), "A note has at most 500 characters.")
+			list := l.want(0, "", words("policy list"), "version 2", "ID ", "admin has all that moderator has").out
+			id := regexp.MustCompile(`(?m)^(\S{36})  support +user +read +any +allow$`).FindStringSubmatch(list)
+			if id == nil {
+				t.Fatalf("the new row is not in\n%s", list)
+			}
+			l.want(0, "", words("policy remove "+id[1]), "removed support, user, read, any, allow; the policy is at version 3")
+			l.want(1, "", words("policy remove "+id[1]), "there is no such row")
+			l.want(0, "", words("policy remove user product share own allow"), "version 4")
+			l.want(1, "", words("policy remove user, product, share, own, allow"), "there is no such row")
+			l.want(1, "", words("policy remove user product"), "a row is named by its id")
+			for _, command := range []string{"policy remove admin policy create any allow", "policy add anonymous user update any deny"} {
+				l.want(1, "", words(command), "Nothing was changed: the role admin could not ", "Whoever has the role admin must be able to")
+			}
+
+			l.want(1, "", words("policy load none.csv"), "no such file")
+			write := func(text string) {
+				t.Helper()
+				if err := os.WriteFile("p.csv", []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("p, user, produkt, read, any, allow\np, user, product, read, any, allow\ng, Admin, user\n")
+			got := l.want(1, "", words("policy load p.csv"), "p.csv cannot be used, and nothing was changed:",
+				`p, user, produkt, read, any, allow: "produkt" is no resource`, `g, Admin, user: "Admin" is no role`)
+			if got.out != "" {
+				t.Errorf("of a load that was refused is told %q", got.out)
+			}
+			write("p, user, product, read, any, allow\n")
+			l.want(1, "", words("policy load p.csv"), "Nothing was changed: the role admin could not read any policy any more.")
+			write("# nothing\n")
+			l.want(1, "", words("policy load p.csv"), "Nothing was changed")
+			l.want(0, first, words("policy load -"), "+ p, user, product, share, own, allow", "version 5")
+			write(first + "g, seller, user\np, seller, product, update, any, allow\n")
+			l.want(0, "", append(words("policy load p.csv --note"), "sellers"), "+ g, seller, user\n+ p, seller, product, update, any, allow\nthe policy is at version 6")
+			l.want(0, "", words("policy load p.csv"), "the policy was so already; it stays at version 6")
+
+			history := l.want(0, "", words("policy history"), "version 6, ", ", by an operator: sellers", "  + g, seller, user\n", "version 2, ", ": for the help desk\n  + p, support, user, read, any, allow", "version 1, ", ": the default policy").out
+			if strings.Count(history, "version ") != 6 || !strings.HasPrefix(history, "version 6, ") {
+				t.Errorf("the history is\n%s", history)
+			}
+			if short := l.want(0, "", words("policy history --limit 2")).out; strings.Count(short, "version ") != 2 {
+				t.Errorf("two versions of the history are\n%s", short)
+			}
+			l.want(1, "", words("policy rollback 99"), "nobody remembers a version 99")
+			l.want(0, "", words("policy rollback 1"), "- g, seller, user", "- p, seller, product, update, any, allow", "version 7")
+			if now := l.want(0, "", words("policy export")).out; now != strings.Replace(first, "# version 1:", "# version 7:", 1) {
+				t.Errorf("after going back to version 1 the policy is\n%s\nwant\n%s", now, first)
+			}
+			l.want(0, "", words("policy rollback 7"), "it stays at version 7")
+			l.want(0, "", words("audit verify"))
+		})
+	}
 }
 
 func TestDemo(t *testing.T) {

@@ -39,7 +39,8 @@ type stores struct {
 	sessions  ports.SessionRepository
 	directory ports.SessionDirectory
 	products  ports.ProductRepository
-	policies  ports.PolicyRepository
+	policies  policyStore
+	roles     ports.RoleDirectory
 	factors   ports.FactorRepository
 	tickets   ports.TicketRepository
 	ledger    ledger
@@ -53,6 +54,12 @@ type stores struct {
 type ledger interface {
 	ports.Ledger
 	ports.AuditLog
+}
+
+// policyStore is both sides of the policy.
+type policyStore interface {
+	ports.PolicyRepository
+	ports.PolicyHistory
 }
 
 // openDatabase opens what the configuration names. Nothing is read or written
@@ -258,14 +265,14 @@ func (d *database) migrating(use func(*migrations.Migrator) error) error {
 func (d *database) stores(ctx context.Context) (stores, error) {
 	if m := d.memory; m != nil {
 		return stores{
-			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(),
+			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(), roles: m.Users(),
 			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), outbox: m.Outbox(), limiter: m.Limiter(), keys: m.Keys(),
 			health: map[string]ports.Health{"database": m},
 		}, nil
 	}
 	o := d.orm
 	s := stores{
-		users: o.Users(), products: o.Products(), policies: o.Policies(),
+		users: o.Users(), products: o.Products(), policies: o.Policies(), roles: o.Users(),
 		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), outbox: o.Outbox(), limiter: o.Limiter(), keys: o.Keys(),
 		health: map[string]ports.Health{"database": o},
 	}

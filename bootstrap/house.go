@@ -43,6 +43,7 @@ type house struct {
 	sessions   *sessions.Service
 	products   *products.Service
 	operator   *administration.Operator
+	policies   *administration.PolicyEditor
 }
 
 // schema says what is to be done about migrations.
@@ -116,6 +117,10 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	h.products = products.New(products.Config{
 		Products: kept.products, Gate: h.gate, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
 	})
+	h.policies = &administration.PolicyEditor{
+		Policies: kept.policies, History: kept.policies, Rehearsal: h.authorizer, Roles: kept.roles, Vocabulary: h.vocabulary,
+		Random: h.random, Now: p.Now,
+	}
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,
 	}

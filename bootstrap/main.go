@@ -34,7 +34,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve until told to stop."`
 	Demo    demoCommand    `cmd:"" help:"Fill in a small catalogue and three users, to try things with."`
 	User    userCommands   `cmd:"" help:"Create, list and change users."`
-	Policy  policyCommands `cmd:"" help:"Show and check who may do what."`
+	Policy  policyCommands `cmd:"" help:"Show, change and check who may do what."`
 	Audit   auditCommands  `cmd:"" help:"Check the audit log."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date, or back."`
 	Config  configCommands `cmd:"" help:"Show the configuration."`

@@ -11,27 +11,26 @@ import (
 
 // policyCommands are "gatehouse policy".
 type policyCommands struct {
-	List  policyList  `cmd:"" help:"Print the policy in the database."`
-	Check policyCheck `cmd:"" help:"Check the policy in the database, or in a file."`
+	List     policyList     `cmd:"" help:"Show the policy in the database, with the ids of its rows."`
+	Add      policyAdd      `cmd:"" help:"Add a row."`
+	Remove   policyRemove   `cmd:"" help:"Remove a row."`
+	Load     policyLoad     `cmd:"" help:"Put the policy of a file in the place of the one there is."`
+	Export   policyExport   `cmd:"" help:"Print the policy in the form that load reads."`
+	History  policyHistory  `cmd:"" help:"Show the versions of the policy: when, by whom, why and what."`
+	Rollback policyRollback `cmd:"" help:"Make the policy what it was at a version."`
+	Check    policyCheck    `cmd:"" help:"Check the policy in the database, or in a file."`
 }
 
 type policyList struct{}
 
-// Run prints the policy in the form that "policy check FILE" reads.
+// Run shows the policy.
 func (policyList) Run(c *call) error {
 	return c.withHouse(require, func(ctx context.Context, h *house) error {
-		table, err := h.stores.policies.Load(ctx)
+		table, err := h.policies.Table(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "# version %d: p, role, resource, action, condition, effect; g, role, parent\n", table.Version)
-		for _, in := range table.Inherits {
-			fmt.Fprintf(c.out, "g, %s, %s\n", in.Role, in.Parent)
-		}
-		for _, r := range table.Rows {
-			fmt.Fprintf(c.out, "p, %s\n", r)
-		}
-		return nil
+		return listPolicy(c.out, table)
 	})
 }
 

@@ -65,6 +65,11 @@ const (
 	UserCreated   Event = "user.created" // by an operator
 	RolesChanged  Event = "user.roles_changed"
 	StatusChanged Event = "user.status_changed"
+
+	PolicyAdded      Event = "policy.added"
+	PolicyRemoved    Event = "policy.removed"
+	PolicyLoaded     Event = "policy.loaded" // a whole table
+	PolicyRolledBack Event = "policy.rolled_back"
 )
 
 // Outcome is how it came out.

@@ -124,6 +124,7 @@ type House struct {
 	Products *products.Service
 	Mailing  *mailing.Service
 	Operator *administration.Operator
+	Policies *administration.Policies
 }
 
 // New returns an application in which nobody has registered.
@@ -170,9 +171,12 @@ func New(t testing.TB, o Options) *House {
 	}
 	_, err = db.Policies().Seed(t.Context(), access.Revision{Edit: access.Edit{At: Noon}, Table: table})
 	h.must(err)
-	h.Gate = &gate.Gate{
-		Authorizer: faultyAuthorizer{memory.NewAuthorizer(db.Policies(), vocabulary), f}, Ledger: ledger, Random: h.Random, Now: h.Now,
-	}
+	decider := memory.NewAuthorizer(db.Policies(), vocabulary)
+	h.Gate = &gate.Gate{Authorizer: faultyAuthorizer{decider, f}, Ledger: ledger, Random: h.Random, Now: h.Now}
+	h.Policies = &administration.Policies{Gate: h.Gate, Editor: &administration.PolicyEditor{
+		Policies: faultyPolicies{db.Policies(), f}, History: faultyHistory{db.Policies(), f}, Roles: faultyRoles{db.Users(), f},
+		Rehearsal: decider, Vocabulary: vocabulary, Random: h.Random, Now: h.Now,
+	}}
 	h.Products = products.New(products.Config{Products: store, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}
 	return h
