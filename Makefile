@@ -10,7 +10,7 @@ RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench attacks demo build
+.PHONY: help run test check lint fuzz bench attacks demo matrix build
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ attacks: ## do what attackers do, and measure whether the service holds to its f
 
 demo: ## fill in a small catalogue and three users, to try things with
 	$(GO) run . demo
+
+matrix: ## make docs/matrix.md of adapters/httpapi/httptests/matrix.txt
+	$(GO) test ./adapters/httpapi -run '^TestMatrixPage$$' -update
 
 build: ## make bin/gatehouse, one static file
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X gatehouse/bootstrap.version=$(VERSION)" -o bin/gatehouse .

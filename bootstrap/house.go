@@ -42,6 +42,7 @@ type house struct {
 	accounts   *accounts.Service
 	sessions   *sessions.Service
 	products   *products.Service
+	explainer  *administration.Explainer
 	operator   *administration.Operator
 	policies   *administration.PolicyEditor
 }
@@ -121,6 +122,7 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Policies: kept.policies, History: kept.policies, Rehearsal: h.authorizer, Roles: kept.roles, Vocabulary: h.vocabulary,
 		Random: h.random, Now: p.Now,
 	}
+	h.explainer = &administration.Explainer{Users: kept.users, Products: kept.products, Gate: h.gate}
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,
 	}

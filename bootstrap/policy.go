@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -18,7 +19,7 @@ type policyCommands struct {
 	Export   policyExport   `cmd:"" help:"Print the policy in the form that load reads."`
 	History  policyHistory  `cmd:"" help:"Show the versions of the policy: when, by whom, why and what."`
 	Rollback policyRollback `cmd:"" help:"Make the policy what it was at a version."`
-	Check    policyCheck    `cmd:"" help:"Check the policy in the database, or in a file."`
+	Check    policyCheck    `cmd:"" help:"Check the policy in the database, or in a file; or tell why somebody may or may not do something."`
 }
 
 type policyList struct{}
@@ -35,12 +36,22 @@ func (policyList) Run(c *call) error {
 }
 
 type policyCheck struct {
-	File string `arg:"" optional:"" type:"path" help:"A file of rows as in configs/policy.csv, instead of the database."`
+	File  string   `arg:"" optional:"" type:"path" help:"A file of rows as in configs/policy.csv, instead of the database."`
+	Asked whyFlags `embed:""`
 }
 
-// Run checks that every word of the policy means something.
+// Run checks that every word of the policy means something, or answers a
+// question of it.
 func (p policyCheck) Run(c *call) error {
-	if p.File != "" {
+	if err := p.Asked.check(); err != nil {
+		return err
+	}
+	switch {
+	case p.Asked.Why && p.File != "":
+		return errors.New("--why asks the policy in the database, not a file")
+	case p.Asked.Why:
+		return p.Asked.answer(c)
+	case p.File != "":
 		return p.checkFile(c)
 	}
 	return c.withHouse(require, func(ctx context.Context, h *house) error {

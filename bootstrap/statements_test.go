@@ -245,6 +245,7 @@ func TestStatements(t *testing.T) {
 		{"a change of nothing", ann, "PATCH", path, `{}`, 200, 2, 0},
 		{"a change of what is another's", bob, "PATCH", path, `{"stock":8}`, 403, 2, 2},
 		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 2},
+		{"why, to who may not ask", bob, "POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 403, 1, 2},
 		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
 
 		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 1, 6},

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/adapters/httpapi"
 	"gatehouse/application/accounts"
+	"gatehouse/application/administration"
 	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/products"
@@ -85,6 +86,7 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 	s, err := httpapi.New(httpapi.Config{
 		Accounts: as, Sessions: ss, Devices: st.Devices,
 		Products:  products.New(products.Config{Products: st.Products, Gate: &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}, Guard: g, Random: st.Random, Now: now}),
+		Explainer: &administration.Explainer{},
 		PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Random: st.Random, Now: now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
 	if err != nil {

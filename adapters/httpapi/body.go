@@ -21,6 +21,9 @@ const maxDepth = 32
 // else must not make an answer many times its size.
 const maxUnknown = 100
 
+// maxElements is how many elements a list may have.
+const maxElements = 100
+
 // object is a JSON object that a handler takes apart by asking for members.
 // Every fault met on the way is recorded, so that [object.err] tells all of
 // them at once, and so is every member that nobody asked for.
@@ -44,6 +47,7 @@ type value struct {
 	kind    jsontext.Kind
 	text    string
 	members []member
+	items   []value
 }
 
 // readBody reads the body of a request as a JSON object.
@@ -125,7 +129,7 @@ func readValue(d *jsontext.Decoder) (value, error) {
 	case '{':
 		v.members, err = readMembers(d)
 	case '[':
-		err = skipElements(d)
+		v.items, err = readElements(d)
 	}
 	return v, err
 }
@@ -147,15 +151,21 @@ func readMembers(d *jsontext.Decoder) ([]member, error) {
 	return list, err
 }
 
-// skipElements reads an array for its form alone: no body has one.
-func skipElements(d *jsontext.Decoder) error {
+// readElements reads an array, of which it keeps no more than tells that there
+// are too many.
+func readElements(d *jsontext.Decoder) ([]value, error) {
+	var list []value
 	for d.PeekKind() != ']' {
-		if _, err := readValue(d); err != nil {
-			return err
+		v, err := readValue(d)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) <= maxElements {
+			list = append(list, v)
 		}
 	}
 	_, err := d.ReadToken()
-	return err
+	return list, err
 }
 
 // presence is what a member's absence and its null mean.
@@ -212,6 +222,33 @@ func (o *object) text(name string, p presence) *string {
 		return nil
 	}
 	return &v.text
+}
+
+// texts gives a list of strings, or nil where there is none; the empty list is
+// not nil.
+func (o *object) texts(name string, p presence) []string {
+	const detail = "This member is a list of strings."
+	v, ok := o.find(name, p, '[', detail)
+	if !ok {
+		return nil
+	}
+	list, at := make([]string, 0, len(v.items)), o.pointer+"/"+escape(name)
+	if len(v.items) > maxElements {
+		o.faults.Add(at, "out_of_range", "This list has at most "+strconv.Itoa(maxElements)+" elements.")
+		return nil
+	}
+	for i, one := range v.items {
+		switch {
+		case one.kind != '"':
+			o.faults.Add(at+"/"+strconv.Itoa(i), "wrong_type", "This element is a string.")
+			return nil
+		case strings.ContainsRune(one.text, 0):
+			o.faults.Add(at+"/"+strconv.Itoa(i), "invalid_characters", "Text holds no NUL character.")
+			return nil
+		}
+		list = append(list, one.text)
+	}
+	return list
 }
 
 // readOne reads a body of one member, a string that must be there.

@@ -40,11 +40,16 @@ func open(t *testing.T) httptests.Stores {
 
 func stores(t testing.TB) httptests.Stores {
 	t.Helper()
-	db, random := memory.New(), system.NewRandom()
 	policy, err := configs.DefaultPolicy()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return storesUnder(t, policy)
+}
+
+func storesUnder(t testing.TB, policy access.Table) httptests.Stores {
+	t.Helper()
+	db, random := memory.New(), system.NewRandom()
 	for i := range policy.Rows {
 		policy.Rows[i].ID = access.PolicyID{UUID: random.ID(time.Now())}
 	}
@@ -62,7 +67,7 @@ func stores(t testing.TB) httptests.Stores {
 	return httptests.Stores{
 		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
 		Tickets: db.Tickets(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
-		Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
+		Policies: db.Policies(), Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
 		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices, Random: random,
 	}
 }

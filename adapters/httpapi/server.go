@@ -28,6 +28,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gatehouse/application/accounts"
+	"gatehouse/application/administration"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
 	"gatehouse/ports"
@@ -55,10 +56,11 @@ const (
 
 // Config is what a [Server] is made of. Everything without a default is needed.
 type Config struct {
-	Accounts *accounts.Service
-	Sessions *sessions.Service
-	Products *products.Service
-	Devices  ports.Devices
+	Accounts  *accounts.Service
+	Sessions  *sessions.Service
+	Products  *products.Service
+	Explainer *administration.Explainer
+	Devices   ports.Devices
 
 	Health map[string]ports.Health // by the name under which GET /readyz tells of it; may be empty
 
@@ -87,6 +89,7 @@ func (c Config) check() error {
 		}
 	}
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
+	need(c.Explainer != nil, "Explainer is needed")
 	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
 	need(min(c.BodyLimit, c.MaxConnections, c.MaxInWork, c.MaxHashing) >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
@@ -270,6 +273,8 @@ func (s *Server) routes() []route {
 		row("PATCH", "/products/{id}", "updateProduct", s.public(s.updateProduct)),
 		row("DELETE", "/products/{id}", "deleteProduct", s.public(s.deleteProduct)),
 		row("GET", "/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
+
+		row("POST", "/admin/policies/explain", "explainPolicy", s.private(s.explainPolicy)),
 
 		probe("/livez", "getLiveness", s.livez),
 		probe("/readyz", "getReadiness", s.readyz),

@@ -177,6 +177,15 @@ func (r *rights) Decide(action access.Action, res access.Resource) (access.Decis
 	return d, nil
 }
 
+// Explain implements access.Rights.
+func (r *rights) Explain(action access.Action, res access.Resource) (access.Explanation, error) {
+	d, err := r.Decide(action, res)
+	if err != nil {
+		return access.Explanation{}, err
+	}
+	return r.set.Explain(r.actor, action, res, d), nil
+}
+
 // Filter implements access.Rights.
 func (r *rights) Filter(action access.Action, k access.Kind) (access.Filter, error) {
 	var allowed, denied access.Either

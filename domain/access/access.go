@@ -33,6 +33,10 @@ type Actor struct {
 	policyVersion int64
 }
 
+// InRoles is nobody in particular who has the roles and owns nothing: whom
+// questions of what a role may do are asked about.
+func InRoles(roles ...user.Role) Actor { return Actor{roles: slices.Clone(roles)} }
+
 // Anonymous is an actor who has not signed in.
 func Anonymous() Actor { return Actor{roles: []user.Role{user.RoleAnonymous}} }
 
@@ -71,6 +75,12 @@ var kinds = []Kind{KindProduct, KindUser, KindSession, KindPolicy, KindAudit}
 
 func (k Kind) String() string { return k.name }
 
+// Kinds are all kinds, in the order in which they are listed to people.
+func Kinds() []Kind { return slices.Clone(kinds) }
+
+// ParseKind finds the kind of that name.
+func ParseKind(s string) (Kind, bool) { return named(kinds, s) }
+
 // Action is something that can be done with a resource.
 type Action struct{ name string }
 
@@ -88,6 +98,9 @@ var actions = []Action{Create, Read, Update, Delete, Transfer, Share}
 
 // Actions are all actions, in the order in which they are listed to people.
 func Actions() []Action { return slices.Clone(actions) }
+
+// ParseAction finds the action of that name.
+func ParseAction(s string) (Action, bool) { return named(actions, s) }
 
 func (a Action) String() string { return a.name }
 
@@ -130,6 +143,8 @@ type Rights interface {
 	// Decide answers whether the actor may do action with r. An error means
 	// that the question could not be answered, which is no permission.
 	Decide(action Action, r Resource) (Decision, error)
+	// Explain decides as Decide does, and tells why.
+	Explain(action Action, r Resource) (Explanation, error)
 	// Filter gives what the resources with which the actor may do action have
 	// in common: f.Holds(r) is what Decide(action, r) allows, for every r of
 	// the kind.

@@ -31,6 +31,9 @@ var authorizerChecks = []check[authorizerOpener]{
 	{"nobody owns anything anonymously", authorizerAnonymousOwns},
 	{"a decision names its row", authorizerNamesRow},
 	{"a denial names the nearest rows", authorizerNamesNearest},
+	{"an explanation tells the way to the row", authorizerExplainsPath},
+	{"an explanation tells who else might", authorizerExplainsElsewhere},
+	{"an explanation decides as a decision does", authorizerExplainsDecision},
 	{"a list shows what a decision allows", authorizerFilter},
 	{"roles are told with what they inherit", authorizerRoles},
 	{"a condition of a team's own counts", authorizerOwnCondition},
@@ -377,6 +380,95 @@ func authorizerNamesNearest(t tester, open authorizerOpener) {
 			t.Errorf("Decide(%s) = %v by %q, nearest %q, want a denial by no row, nearest %q", action, d.Allowed, d.By, got, wanted)
 		}
 	}
+}
+
+func explain(t rapid.TB, r access.Rights, action access.Action, res access.Resource) access.Explanation {
+	t.Helper()
+	x, err := r.Explain(action, res)
+	if err != nil {
+		t.Errorf("Explain(%s, %s) = %v, want an explanation", action, res.Kind(), err)
+	}
+	return x
+}
+
+func joinedRows(rows []access.Policy) string {
+	var b strings.Builder
+	for _, p := range rows {
+		b.WriteString(p.String() + "; ")
+	}
+	return b.String()
+}
+
+func authorizerExplainsPath(t tester, open authorizerOpener) {
+	policies := written("anonymous product read published allow", "guest product delete any deny", "user product update own allow",
+		"user < anonymous", "moderator < user", "admin < moderator", "admin < anonymous", "moderator < guest")
+	a := open(policies, vocabulary(t))
+	published := thing(9, product.StatusPublished)
+	for _, c := range []struct {
+		roles  []string
+		action access.Action
+		res    access.Resource
+		want   string
+	}{
+		{[]string{"user"}, access.Read, published, "user anonymous "},
+		{[]string{"anonymous"}, access.Read, published, "anonymous "},
+		{[]string{"admin"}, access.Read, published, "admin anonymous "}, // the shorter of two ways
+		{[]string{"moderator"}, access.Read, published, "moderator user anonymous "},
+		{[]string{"stranger", "admin"}, access.Delete, published, "admin moderator guest "},
+		{[]string{"admin", "user"}, access.Update, thing(1, product.StatusDraft), "user "},
+		{[]string{"user"}, access.Update, published, ""},
+	} {
+		x := explain(t, rights(t, t.Context(), a, acting(1, 1, c.roles...)), c.action, c.res)
+		want(t, joined(x.Path), c.want, "the way from %v to the row that decides on %s", c.roles, c.action)
+		want(t, x.Version, int64(1), "the version that explains")
+	}
+}
+
+// Who asks why somebody may not is best served by which role it would take.
+func authorizerExplainsElsewhere(t tester, open authorizerOpener) {
+	a := open(written("user product update own allow", "admin product delete any allow", "editor product delete published allow", "janitor product delete own allow",
+		"admin product delete published deny", "admin user delete any allow", "admin < user"), vocabulary(t))
+	r := rights(t, t.Context(), a, acting(1, 1, "user"))
+	for _, c := range []struct {
+		action access.Action
+		res    access.Resource
+		want   string
+	}{
+		{access.Delete, thing(9, product.StatusPublished), "admin, product, delete, any, allow; editor, product, delete, published, allow; "},
+		{access.Delete, thing(1, product.StatusDraft), "admin, product, delete, any, allow; janitor, product, delete, own, allow; "},
+		{access.Delete, access.Any(access.KindProduct), "admin, product, delete, any, allow; "},
+		{access.Update, thing(1, product.StatusDraft), ""}, {access.Share, foreign, ""}, {access.Update, foreign, ""},
+	} {
+		want(t, joinedRows(explain(t, r, c.action, c.res).Elsewhere), c.want, "the rows of others for %s", c.action)
+	}
+	denied := explain(t, rights(t, t.Context(), a, acting(1, 1, "admin")), access.Delete, thing(9, product.StatusPublished))
+	want(t, joinedRows(denied.Elsewhere), "", "the rows of others, where a row denies")
+}
+
+// An explanation by other rules than the decision's would send people looking
+// in the wrong place.
+func authorizerExplainsDecision(t tester, open authorizerOpener) {
+	names := []string{"anonymous", "user", "moderator", "admin", "seller"}
+	rapid.Check(t, func(rt *rapid.T) {
+		policies := written(drawTable(rt, names)...)
+		given := rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID).Draw(rt, "given")
+		r := rights(rt, t.Context(), open(policies, vocabulary(rt)), acting(byte(rapid.IntRange(0, 2).Draw(rt, "actor")), 1, given...))
+		for _, action := range []access.Action{access.Read, access.Update, access.Delete} {
+			for owner := range byte(3) {
+				for _, s := range []product.Status{product.StatusDraft, product.StatusPublished} {
+					res := thing(owner, s)
+					d, x := decide(rt, r, action, res), explain(rt, r, action, res)
+					got := fmt.Sprint(x.Decision.Allowed, x.Decision.By, x.Decision.By.ID, joinedRows(x.Decision.Nearest))
+					if want := fmt.Sprint(d.Allowed, d.By, d.By.ID, joinedRows(d.Nearest)); got != want {
+						rt.Fatalf("Explain(%s) decides %s, want what Decide says, %s", action, got, want)
+					}
+					if decided := d.By.Effect != (access.Effect{}); decided != (len(x.Path) > 0) || decided && x.Path[len(x.Path)-1] != d.By.Role {
+						rt.Fatalf("Explain(%s) gives the way %v to the row %q", action, x.Path, d.By)
+					}
+				}
+			}
+		}
+	})
 }
 
 // A list that is narrowed by another rule than single products are checked by

@@ -29,7 +29,9 @@ type brokenRights struct {
 	access.Rights
 	decide func(access.Action, access.Resource) (access.Decision, error)
 	filter func(access.Action, access.Kind) (access.Filter, error)
-	roles  func() []user.Role
+	// explain alters what is explained.
+	explain func(*access.Explanation)
+	roles   func() []user.Role
 }
 
 func (r brokenRights) Decide(action access.Action, res access.Resource) (access.Decision, error) {
@@ -44,6 +46,14 @@ func (r brokenRights) Filter(action access.Action, k access.Kind) (access.Filter
 		return r.Rights.Filter(action, k)
 	}
 	return r.filter(action, k)
+}
+
+func (r brokenRights) Explain(action access.Action, res access.Resource) (access.Explanation, error) {
+	x, err := r.Rights.Explain(action, res)
+	if r.explain != nil {
+		r.explain(&x)
+	}
+	return x, err
 }
 
 func (r brokenRights) Roles() []user.Role {
@@ -107,6 +117,11 @@ func decides(check, fault string, alter func(*access.Decision, access.Actor)) mu
 			return d, err
 		}}
 	})
+}
+
+// explains makes a mutant that alters every explanation.
+func explains(check, fault string, alter func(*access.Explanation)) mutant[authorizerOpener] {
+	return gives(check, fault, func(access.Rights, access.Actor) brokenRights { return brokenRights{explain: alter} })
 }
 
 // as gives an actor with other roles or another version.
@@ -207,6 +222,18 @@ var authorizerMutants = []mutant[authorizerOpener]{
 	decides("a denial names the nearest rows", "names the first alone", func(d *access.Decision, _ access.Actor) {
 		d.Nearest = d.Nearest[:min(len(d.Nearest), 1)]
 	}),
+	explains("an explanation tells the way to the row", "tells its end alone", func(x *access.Explanation) {
+		x.Path = x.Path[max(len(x.Path)-1, 0):]
+	}),
+	explains("an explanation tells the way to the row", "does not say by which policy", func(x *access.Explanation) { x.Version = 0 }),
+	explains("an explanation tells who else might", "tells nobody", func(x *access.Explanation) { x.Elsewhere = nil }),
+	explains("an explanation tells who else might", "tells one alone", func(x *access.Explanation) {
+		x.Elsewhere = x.Elsewhere[:min(len(x.Elsewhere), 1)]
+	}),
+	explains("an explanation decides as a decision does", "allows what is denied", func(x *access.Explanation) {
+		x.Decision.Allowed = x.Decision.By.Effect == access.Deny || x.Decision.Allowed
+	}),
+	explains("an explanation decides as a decision does", "does not name the nearest rows", func(x *access.Explanation) { x.Decision.Nearest = nil }),
 	gives("a list shows what a decision allows", "does not put denials into lists", func(r access.Rights, _ access.Actor) brokenRights {
 		return brokenRights{filter: func(action access.Action, k access.Kind) (access.Filter, error) {
 			f, err := r.Filter(action, k)

@@ -51,6 +51,7 @@ type Stores struct {
 	Ledger     ports.Ledger
 	Audit      ports.AuditLog
 	Limiter    ports.Limiter
+	Policies   ports.PolicyRepository
 	Authorizer ports.Authorizer
 	Hasher     ports.PasswordHasher // one that costs nothing
 	Codes      ports.OneTimePasswords
@@ -165,7 +166,8 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 		Site: "shop.example.com", Link: linkURL,
 	})
 	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
-	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Devices: st.Devices, Random: st.Random, Now: now}
+	why := &administration.Explainer{Users: st.Users, Products: st.Products, Gate: policed}
+	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Explainer: why, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
 func (a *App) listen() {
@@ -382,7 +384,7 @@ func Run(t *testing.T, open Open) {
 		{"throttle stores", testThrottleStores}, {"reasons", testReasons}, {"cap", testCap}, {"cap beside sign-out", testCapBesideSignOut}, {"devices", testDevices}, {"audit", testAudit},
 		{"leaving", testLeaving}, {"the last admin", testLastAdmin}, {"leaving meanwhile", testLeavingMeanwhile},
 		{"leaving races", testLeavingRace}, {"export", testExport},
-		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"roles count at once", testRolesAtOnce},
+		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"matrix", testMatrix}, {"explain", testExplain}, {"decision ids", testDecisionIDs}, {"roles count at once", testRolesAtOnce},
 		{"mass assignment", testMassAssignment}, {"mass assignment everywhere", testMassAssignmentEverywhere},
 		{"forged cookies", testForgedCookies}, {"safe methods", testSafeMethods}, {"forwarded", testForwarded}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"totals", testTotals}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},

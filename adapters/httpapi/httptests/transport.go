@@ -25,6 +25,8 @@ func writes(t *testing.T, app *App) []write {
 	waiting, kim := mina.Pending(), app.SignIn("kim@example.com")
 	starting := authenticator{app, kim.Do("POST", "/me/totp", nil).Want(200, "").Text("secret")}
 	app.keep(starting.secret)
+	admin := app.SignIn("admin@example.com")
+	app.SetRoles(admin.Email, "admin")
 	token := app.linkFor(mina.Email)
 	mina.Do("POST", "/email/verification", nil).Want(202, "")
 	all := []write{
@@ -43,6 +45,7 @@ func writes(t *testing.T, app *App) []write {
 		{mina, "DELETE", "/me/totp", obj{"password": password}},
 		{mina, "POST", "/products", teapot()},
 		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
+		{admin, "POST", "/admin/policies/explain", obj{"roles": []string{"user"}, "action": "read"}},
 	}
 	listed := 0
 	for _, item := range app.contract.doc.Paths.Map() {
