@@ -71,7 +71,7 @@ func TestHelp(t *testing.T) {
 	l.want(0, "", nil, "Usage: gatehouse <command>", "serve", "user create", "config print")
 	l.want(0, "", words("--help"), "Usage: gatehouse <command>")
 	for _, command := range []string{
-		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy add", "policy remove", "policy load", "policy export", "policy history", "policy rollback", "policy check", "audit", "audit verify",
+		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy add", "policy remove", "policy load", "policy export", "policy history", "policy rollback", "policy check", "audit", "audit show", "audit verify",
 		"migrate", "migrate up", "migrate down", "migrate status", "config", "config print", "config example", "health", "version",
 	} {
 		l.want(0, "", words(command+" --help"), "Usage: gatehouse "+command)

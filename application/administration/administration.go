@@ -17,6 +17,7 @@ import (
 	"gatehouse/domain/session"
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
+	"gatehouse/domain/uuid"
 	"gatehouse/ports"
 )
 
@@ -180,6 +181,28 @@ func (o *Operator) appended(ctx context.Context, h audit.Head, r audit.Row) erro
 		}
 	}
 	return &audit.Broken{Day: h.Day, Seq: r.Seq, ID: r.ID, What: "added"}
+}
+
+// FindAudit returns the row of the audit log with the id, such as that of a
+// refusal which somebody reports, or fault.NotFound. It reads the day on which
+// the id was made from its beginning.
+func (o *Operator) FindAudit(ctx context.Context, id uuid.UUID) (audit.Row, error) {
+	day := audit.Entry{At: id.Time()}.Day()
+	for after := int64(0); ; {
+		page, err := o.Log.Rows(ctx, day, after, auditPage)
+		if err != nil {
+			return audit.Row{}, err
+		}
+		for _, r := range page {
+			if r.ID == id {
+				return r, nil
+			}
+			after = r.Seq
+		}
+		if len(page) < auditPage {
+			return audit.Row{}, fault.New(fault.NotFound, "not_found", "There is no such row in the audit log.")
+		}
+	}
 }
 
 // EachUser calls visit with every user in the order of registration, until it

@@ -61,6 +61,16 @@ func (u UUID) String() string {
 	return string(b[:])
 }
 
+// Time is when u was made, in UTC and to the millisecond; of an id that is not of
+// version 7 it means nothing.
+func (u UUID) Time() time.Time {
+	var ms int64
+	for _, b := range u[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
 // IsZero reports whether u is no id.
 func (u UUID) IsZero() bool { return u == UUID{} }
 

@@ -30,6 +30,13 @@ func TestLaterIsGreater(t *testing.T) {
 	})
 }
 
+func TestTime(t *testing.T) {
+	at := time.Date(2026, 11, 25, 4, 40, 0, 123_456_789, time.FixedZone("KST", 9*60*60))
+	if got, want := uuid.New(at, [8]byte{0xff}).Time(), at.UTC().Truncate(time.Millisecond); got != want {
+		t.Errorf("Time = %s, want %s", got, want)
+	}
+}
+
 func TestParse(t *testing.T) {
 	const text = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 	for s, want := range map[string]bool{
