@@ -39,6 +39,7 @@ var rooms = []room{
 	{folder: "domain/factor", ours: []string{"domain/fault", "domain/uuid", "domain/user"}, withoutStd: outside},
 	{folder: "domain/ticket", ours: []string{"domain/fault", "domain/uuid", "domain/user", "domain/secret"}, withoutStd: outside},
 	{folder: "domain/mail", ours: []string{"domain/uuid", "domain/user", "domain/ticket"}, withoutStd: outside},
+	{folder: "domain/idempotency", ours: []string{"domain/fault", "domain/user"}, withoutStd: outside},
 	{folder: "domain/audit", ours: []string{"domain/fault", "domain/uuid", "domain/user"}, withoutStd: outside},
 	{folder: "domain/product", ours: []string{"domain/fault", "domain/uuid", "domain/user"}, others: []string{"golang.org/x/text/..."}, withoutStd: outside},
 	{folder: "domain/access", ours: []string{"domain/fault", "domain/uuid", "domain/user", "domain/product"}, withoutStd: outside},

@@ -80,9 +80,11 @@ func wait(ctx context.Context, d time.Duration) bool {
 func (n *Node) prune(ctx context.Context) {
 	for what, prune := range map[string]func(context.Context) (int, error){
 		"sessions": n.house.sessions.Prune, "tickets": n.house.accounts.Prune, "counts of tries": n.house.guard.Prune,
+		"kept answers": n.house.products.Prune, "events set aside": n.house.events.Prune,
 	} {
 		n.pruneOne(ctx, what, prune)
 	}
+	n.doubtBacklogs(ctx)
 }
 
 func (n *Node) pruneOne(ctx context.Context, what string, prune func(context.Context) (int, error)) {
@@ -120,6 +122,56 @@ func (n *Node) deliver(ctx context.Context) {
 		log.InfoContext(ctx, "mail sent", "letters", sent)
 	}
 	n.undelivered = failed || n.undelivered && sent == 0
+}
+
+// telling gives what tells a subscriber of what has happened. That one fails is
+// logged once, and again when all has gone well in between; what is set aside
+// each time, since it is tried no more.
+func (n *Node) telling(name string) func(context.Context) {
+	failing := false
+	return func(ctx context.Context) {
+		working, cancel := lingering(ctx, sendGrace)
+		defer cancel()
+		r, err := n.house.events.Deliver(working, name)
+		log := n.program.Log.With("subscriber", name)
+		for _, f := range r.Buried {
+			log.ErrorContext(ctx, "an event was set aside: its subscriber has failed too often", "failure", f.String())
+		}
+		var failures []string
+		for _, f := range r.Failed {
+			failures = append(failures, f.String())
+		}
+		if err != nil && working.Err() == nil {
+			failures = append(failures, err.Error())
+		}
+		for _, f := range failures {
+			level := slog.LevelDebug
+			if !failing {
+				level = slog.LevelWarn
+			}
+			log.Log(ctx, level, "a subscriber could not be told; it is tried again", "failure", oneLine(errors.New(f)))
+			failing = true
+		}
+		if r.Told > 0 {
+			log.DebugContext(ctx, "a subscriber was told", "events", r.Told)
+			failing = failing && len(failures) > 0
+		}
+	}
+}
+
+// doubtBacklogs logs what waits for subscribers that nobody is, and what was set
+// aside: nothing else will come of it until somebody looks at it.
+func (n *Node) doubtBacklogs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	doubts, err := n.house.events.Doubts(ctx)
+	if err != nil {
+		n.program.Log.DebugContext(ctx, "the events that wait could not be counted", "error", err)
+	}
+	for _, b := range doubts {
+		n.program.Log.WarnContext(ctx, "events were set aside, or nobody subscribes to them any more",
+			"subscriber", b.Subscriber, "waiting", b.Waiting, "set_aside", b.Buried)
+	}
 }
 
 // lingering gives a context that is done a while after ctx is.

@@ -44,7 +44,9 @@ type stores struct {
 	factors   ports.FactorRepository
 	tickets   ports.TicketRepository
 	ledger    ledger
+	answers   ports.IdempotencyRepository
 	outbox    ports.Outbox
+	events    ports.EventQueue
 	limiter   ports.Limiter
 	keys      ports.KeyKeeper
 	health    map[string]ports.Health
@@ -266,14 +268,14 @@ func (d *database) stores(ctx context.Context) (stores, error) {
 	if m := d.memory; m != nil {
 		return stores{
 			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(), roles: m.Users(),
-			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), outbox: m.Outbox(), limiter: m.Limiter(), keys: m.Keys(),
+			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), answers: m.Answers(), outbox: m.Outbox(), events: m.Events(), limiter: m.Limiter(), keys: m.Keys(),
 			health: map[string]ports.Health{"database": m},
 		}, nil
 	}
 	o := d.orm
 	s := stores{
 		users: o.Users(), products: o.Products(), policies: o.Policies(), roles: o.Users(),
-		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), outbox: o.Outbox(), limiter: o.Limiter(), keys: o.Keys(),
+		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), answers: o.Answers(), outbox: o.Outbox(), events: o.Events(), limiter: o.Limiter(), keys: o.Keys(),
 		health: map[string]ports.Health{"database": o},
 	}
 	if d.config.Kind == configs.SQLite {

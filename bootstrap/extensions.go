@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"gatehouse/application/events"
 	"gatehouse/domain/access"
 	"gatehouse/domain/product"
 )
@@ -11,11 +12,13 @@ import (
 //
 //	ProductRules: []product.Rule{product.FixedCurrency},
 //	Conditions:   []access.Condition{access.InStock},
+//	Subscribers:  events.Subscribers{alerts.SoldOut},
 //
-// docs/extending.md walks through both.
+// docs/extending.md walks through all of them.
 func extensions() Extensions {
 	return Extensions{
 		ProductRules: []product.Rule{},
 		Conditions:   []access.Condition{},
+		Subscribers:  events.Subscribers{},
 	}
 }

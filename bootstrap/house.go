@@ -17,6 +17,7 @@ import (
 	"gatehouse/adapters/useragent"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/events"
 	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/products"
@@ -43,6 +44,7 @@ type house struct {
 	sessions   *sessions.Service
 	products   *products.Service
 	explainer  *administration.Explainer
+	events     *events.Service
 	operator   *administration.Operator
 	policies   *administration.PolicyEditor
 }
@@ -84,6 +86,9 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap/extensions.go: %w", err)
 	}
+	if err := p.Extensions.Subscribers.Check(); err != nil {
+		return nil, fmt.Errorf("bootstrap/extensions.go: %w", err)
+	}
 	authorizer, err := casbinauthz.New(kept.policies, vocabulary, configs.Model(), p.Log)
 	if err != nil {
 		return nil, err
@@ -116,7 +121,11 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	})
 	h.gate = &gate.Gate{Authorizer: h.authorizer, Ledger: kept.ledger, Random: h.random, Now: p.Now}
 	h.products = products.New(products.Config{
-		Products: kept.products, Gate: h.gate, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
+		Products: kept.products, Answers: kept.answers, Gate: h.gate, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
+		Subscribers: p.Extensions.Subscribers,
+	})
+	h.events = events.New(events.Config{
+		Subscribers: p.Extensions.Subscribers, Queue: kept.events, Users: kept.users, Products: kept.products, Random: h.random, Now: p.Now,
 	})
 	h.policies = &administration.PolicyEditor{
 		Policies: kept.policies, History: kept.policies, Rehearsal: h.authorizer, Roles: kept.roles, Vocabulary: h.vocabulary,

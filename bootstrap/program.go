@@ -21,6 +21,7 @@ import (
 
 	"gatehouse/adapters/httpapi"
 	"gatehouse/adapters/system"
+	"gatehouse/application/events"
 	"gatehouse/application/mailing"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
@@ -58,6 +59,11 @@ type Extensions struct {
 	// condition is a filter over products; it decides about one product and
 	// narrows lists by the same definition.
 	Conditions []access.Condition
+
+	// Subscribers are told what has happened to products, after it has: each at
+	// least once, and of one product in order. They are served beside the
+	// requests and hold up none.
+	Subscribers events.Subscribers
 }
 
 func (p Program) withDefaults() Program {
@@ -138,7 +144,11 @@ func (n *Node) URL() string { return n.public.String() }
 // end: /readyz answers 503, for the configured delay everything is still
 // served, then the listener closes. It returns nil if nothing had to be cut.
 func (n *Node) Run(ctx context.Context) error {
-	work := startWork(n.program.Log, task{n.prune, pruneEvery}, task{n.deliver, deliverEvery})
+	tasks := []task{{n.prune, pruneEvery}, {n.deliver, deliverEvery}}
+	for _, s := range n.program.Extensions.Subscribers { // each for itself: one that hangs holds up no other
+		tasks = append(tasks, task{n.telling(s.Name), deliverEvery})
+	}
+	work := startWork(n.program.Log, tasks...)
 	defer work.stop()
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(n.listener) }()

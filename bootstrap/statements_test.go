@@ -147,7 +147,7 @@ func newCaller(t testing.TB, n *bootstrap.Node) *caller {
 }
 
 // call sends a request and returns the status and the answer's members.
-func (c *caller) call(method, path, body string) (int, map[string]any) {
+func (c *caller) call(method, path, body string, headers ...string) (int, map[string]any) {
 	c.Helper()
 	req, err := http.NewRequestWithContext(c.Context(), method, c.base+path, strings.NewReader(body))
 	if err != nil {
@@ -155,6 +155,9 @@ func (c *caller) call(method, path, body string) (int, map[string]any) {
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -293,6 +296,26 @@ func TestStatements(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("a new product under a key", func(t *testing.T) {
+		body, other := `{"name":"New","price":{"amount":1,"currency":"USD"}}`, `{"name":"Other","price":{"amount":1,"currency":"USD"}}`
+		for _, c := range []struct {
+			what, body            string
+			status, reads, writes int
+		}{
+			{"the first time", body, 201, 2, 5}, // the writes are one transaction, with a bound on its wait
+			{"again", body, 201, 2, 0},
+			{"with another body", other, 422, 2, 0},
+		} {
+			asked.take()
+			if status, members := ann.call("POST", "/products", c.body, "Idempotency-Key", "one"); status != c.status {
+				t.Fatalf("%s: %d %v, want %d", c.what, status, members, c.status)
+			}
+			if reads, writes := count(asked.take()); len(reads) != c.reads || len(writes) != c.writes {
+				t.Errorf("%s: %d reads %q, want %d, %d writes %q, want %d", c.what, len(reads), reads, c.reads, len(writes), writes, c.writes)
+			}
+		}
+	})
 
 	t.Run("use is written down once per renewal step", func(t *testing.T) {
 		for _, step := range []struct {

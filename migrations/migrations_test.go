@@ -22,14 +22,14 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // steps are the names of all steps, the same over both databases.
 var steps = []string{
 	"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql", "0005_past_sessions.sql",
-	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql",
+	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql", "0013_idempotency_keys.sql", "0014_product_events.sql",
 }
 
 // tables are the tables that are the same over both databases; only the
 // sessions are kept in different shapes.
 var tables = []string{
 	"users", "products", "policies", "role_inherits", "policy_state", "policy_versions",
-	"audit_log", "audit_heads", "tickets", "outbox", "second_factors", "throttles", "server_keys",
+	"audit_log", "audit_heads", "tickets", "outbox", "second_factors", "throttles", "server_keys", "idempotency_keys", "product_events",
 }
 
 // each runs a test over both databases, both of them empty.

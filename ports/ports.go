@@ -168,9 +168,10 @@ type FactorRepository interface {
 // ProductRepository keeps the products. Implementations pass
 // portstest.Products.
 type ProductRepository interface {
-	// Add stores a new product. It returns fault.Conflict if the id is taken
-	// and fault.NotFound if there is no user with the id of the owner.
-	Add(ctx context.Context, p product.Product) error
+	// Add stores a new product, and with it what goes along. It returns
+	// fault.Conflict if the id is taken and fault.NotFound if there is no user
+	// with the id of the owner.
+	Add(ctx context.Context, p product.Product, with ...*Along) error
 	// Find returns the product, or fault.NotFound.
 	Find(ctx context.Context, id product.ID) (product.Product, error)
 	// List returns the products that the query means, in its order.
@@ -183,13 +184,16 @@ type ProductRepository interface {
 	// an error, Update returns it as it is and keeps nothing; if change leaves
 	// the version as it was, nothing is written. change may run more than once
 	// and must not call the store. It returns fault.NotFound if there is no
-	// such product, or no user with the id of its new owner.
-	Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error)
+	// such product, or no user with the id of its new owner. What goes along is
+	// kept in the same step, as in UserRepository.Update; the tickets in it are
+	// those of the product's owner.
+	Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*Along) (product.Product, error)
 	// Delete deletes the product if check, called with what is stored, returns
 	// nil, as one step: what is deleted is what was checked. Else it returns
 	// check's error as it is. check may run more than once. It returns
-	// fault.NotFound if there is no such product.
-	Delete(ctx context.Context, id product.ID, check func(product.Product) error) error
+	// fault.NotFound if there is no such product. What goes along is kept in the
+	// same step.
+	Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*Along) error
 }
 
 // ProductQuery asks for a page of products.

@@ -5,7 +5,10 @@ import (
 	"time"
 
 	"gatehouse/domain/audit"
+	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/mail"
+	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
@@ -22,8 +25,17 @@ type Along struct {
 	RedeemAt time.Time
 	// Void are purposes whose tickets of the user are good for nothing any more.
 	Void []ticket.Purpose
+	// Answers are kept, to be given again. If one is kept under the same id that
+	// is good at its At, the whole step fails with idempotency.ErrTaken: of many
+	// who do one thing at once, one gets through. While another step under the
+	// id is in work it is waited for, and when there is no time left for that,
+	// the step fails with idempotency.ErrInProgress.
+	Answers []idempotency.Kept
 	// Letters are put into the outbox.
 	Letters []mail.Letter
+	// Events are put into the queue, due at once. No two to one subscriber are of
+	// one product and have the same place.
+	Events []product.Delivery
 	// Audit is appended to the audit log, in order.
 	Audit []audit.Entry
 }
@@ -31,8 +43,8 @@ type Along struct {
 // Ledger keeps what goes along with no other change. Implementations pass
 // portstest.Ledger.
 type Ledger interface {
-	// Record keeps a as one step; Void and Redeem are not for it. It returns
-	// fault.NotFound if a letter is to a user who is not there.
+	// Record keeps a as one step; Void, Redeem and Answers are not for it. It
+	// returns fault.NotFound if a letter is to a user who is not there.
 	Record(ctx context.Context, a Along) error
 }
 
@@ -63,6 +75,18 @@ type TicketRepository interface {
 	Prune(ctx context.Context, now time.Time, limit int) (int, error)
 }
 
+// IdempotencyRepository reads the answers that are given again; they are kept
+// through [Along], and go with their caller. Implementations pass
+// portstest.Idempotency.
+type IdempotencyRepository interface {
+	// Find returns the answer that is kept under the id, if it is good at now,
+	// else idempotency.ErrNone.
+	Find(ctx context.Context, id idempotency.ID, now time.Time) (idempotency.Kept, error)
+	// Prune deletes up to limit answers that were no longer good at now, and
+	// returns how many.
+	Prune(ctx context.Context, now time.Time, limit int) (int, error)
+}
+
 // Outbox holds the letters that are to be sent; they are put in through
 // [Along]. Implementations pass portstest.Outbox.
 type Outbox interface {
@@ -81,6 +105,48 @@ type Outbox interface {
 	Waiting(ctx context.Context) (int, time.Time, error)
 	// LettersTo returns the letters to the user that wait, the oldest first.
 	LettersTo(ctx context.Context, id user.ID) ([]mail.Letter, error)
+}
+
+// EventQueue holds the events that subscribers are to be told of; they are put in
+// through [Along], and go with the owner of their product. Implementations pass
+// portstest.Events.
+type EventQueue interface {
+	// Claim takes out up to limit events for the subscriber that are due at now,
+	// the longest due first, and makes each due again at now plus lease, as
+	// Outbox.Claim does. Of one product the first alone is given: the next one
+	// when that is done or buried.
+	Claim(ctx context.Context, subscriber string, now time.Time, lease time.Duration, limit int) ([]product.Delivery, error)
+	// Done deletes the delivery, and keeps what goes along in the same step. If
+	// it is not there any more as it was claimed, since its lease was over and it
+	// was claimed anew, Done returns ErrNotClaimed and keeps nothing.
+	Done(ctx context.Context, d product.Delivery, with ...*Along) error
+	// Postpone makes the delivery due at a time, and keeps why. It does nothing
+	// if it is not there any more as it was claimed.
+	Postpone(ctx context.Context, d product.Delivery, until time.Time, why string) error
+	// Bury sets the delivery aside, and keeps why: it is claimed no more, and in
+	// the way of none that comes after it. It does nothing if it is not there any
+	// more as it was claimed.
+	Bury(ctx context.Context, d product.Delivery, at time.Time, why string) error
+	// Backlogs counts what there is, subscriber by subscriber, in the order of
+	// their names.
+	Backlogs(ctx context.Context) ([]Backlog, error)
+	// Buried returns up to limit deliveries to the subscriber that were set
+	// aside, the oldest first.
+	Buried(ctx context.Context, subscriber string, limit int) ([]product.Delivery, error)
+	// Prune deletes up to limit deliveries that were set aside before the time,
+	// and returns how many.
+	Prune(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// ErrNotClaimed says that somebody else has a delivery in hand by now.
+var ErrNotClaimed = fault.New(fault.Stale, "not_claimed", "Somebody else has this in hand.")
+
+// Backlog is what there is for one subscriber.
+type Backlog struct {
+	Subscriber string
+	Waiting    int       // to be told, those in hand included
+	Since      time.Time // when the oldest that waits has happened; zero for none
+	Buried     int       // set aside
 }
 
 // Mailer sends mail. Implementations pass portstest.Mailer.

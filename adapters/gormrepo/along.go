@@ -16,8 +16,8 @@ import (
 
 // A step is one write to a row that is a user or is a user's, with what goes
 // along. Everybody takes locks in one order, so that no two wait for each other:
-// the user, what is the user's, the tickets, the letters, and last the head of
-// the day in the audit log, at which all who append queue up.
+// the user, what is the user's, the tickets, the answers, the letters, the events, and
+// last the head of the day in the audit log, at which all who append queue up.
 type step struct {
 	op    string
 	owner user.ID
@@ -63,6 +63,9 @@ func (d *DB) together(tx *gorm.DB, s step, with []*ports.Along) error {
 	if err := s.void(tx, with); err != nil {
 		return err
 	}
+	if err := d.keepAnswers(tx, with); err != nil {
+		return err
+	}
 	return d.post(tx, with)
 }
 
@@ -76,7 +79,7 @@ func must(met bool, err error) error {
 
 // something reports whether there is anything to keep.
 func something(a *ports.Along) bool {
-	return a != nil && (!a.Redeem.IsZero() || len(a.Void)+len(a.Letters)+len(a.Audit) > 0)
+	return a != nil && (!a.Redeem.IsZero() || len(a.Void)+len(a.Answers)+len(a.Letters)+len(a.Events)+len(a.Audit) > 0)
 }
 
 func nothing(a *ports.Along) bool { return !something(a) }
@@ -144,9 +147,10 @@ func (s step) void(tx *gorm.DB, with []*ports.Along) error {
 	return tx.Exec("DELETE FROM tickets WHERE user_id = ? AND purpose IN ?", s.owner.String(), purposes).Error
 }
 
-// post puts letters into the outbox and appends to the audit log.
+// post puts letters into the outbox and events into the queue, and appends to the
+// audit log.
 func (d *DB) post(tx *gorm.DB, with []*ports.Along) error {
-	if err := runAll(tx, letterStatements(with)); err != nil {
+	if err := runAll(tx, append(letterStatements(with), eventStatements(with)...)); err != nil {
 		return err
 	}
 	days := entriesOf(with)

@@ -64,18 +64,20 @@ func records(t *testing.T, suite func(*testing.T, func(*testing.T) portstest.Rec
 			suite(t, func(t *testing.T) portstest.RecordStores {
 				db := open(t)
 				return portstest.RecordStores{
-					Users: db.Users(), Factors: db.Factors(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Outbox: db.Outbox(),
+					Users: db.Users(), Factors: db.Factors(), Products: db.Products(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Events: db.Events(),
 				}
 			})
 		})
 	}
 }
 
-func TestAlongContract(t *testing.T)   { records(t, portstest.Along) }
-func TestFactorsContract(t *testing.T) { records(t, portstest.Factors) }
-func TestLedgerContract(t *testing.T)  { records(t, portstest.Ledger) }
-func TestTicketsContract(t *testing.T) { records(t, portstest.Tickets) }
-func TestOutboxContract(t *testing.T)  { records(t, portstest.Outbox) }
+func TestAlongContract(t *testing.T)       { records(t, portstest.Along) }
+func TestFactorsContract(t *testing.T)     { records(t, portstest.Factors) }
+func TestLedgerContract(t *testing.T)      { records(t, portstest.Ledger) }
+func TestTicketsContract(t *testing.T)     { records(t, portstest.Tickets) }
+func TestIdempotencyContract(t *testing.T) { records(t, portstest.Idempotency) }
+func TestEventsContract(t *testing.T)      { records(t, portstest.Events) }
+func TestOutboxContract(t *testing.T)      { records(t, portstest.Outbox) }
 
 func TestLimiterContract(t *testing.T) {
 	for name, open := range dialects {

@@ -61,8 +61,14 @@ func (d *DB) Ledger() *Ledger { return &Ledger{d} }
 // Tickets returns the repository of tickets.
 func (d *DB) Tickets() *Tickets { return &Tickets{d} }
 
+// Answers returns the answers that are given again.
+func (d *DB) Answers() *Answers { return &Answers{d} }
+
 // Outbox returns the letters that are to be sent.
 func (d *DB) Outbox() *Outbox { return &Outbox{d} }
+
+// Events returns the events that subscribers are to be told of.
+func (d *DB) Events() *Events { return &Events{d} }
 
 // Limiter returns the counters of tries.
 func (d *DB) Limiter() *Limiter { return &Limiter{d} }

@@ -18,6 +18,7 @@ import (
 	"gatehouse/adapters/gormrepo"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
@@ -473,6 +474,17 @@ func TestStatementCounts(t *testing.T) {
 		{"Products.Delete", 2, func() error {
 			return db.Products().Delete(t.Context(), p.ID(), func(product.Product) error { return nil })
 		}},
+		{"Products.Add with an answer", 4, func() error {
+			return db.Products().Add(t.Context(), newProduct(t, u.ID(), product.Draft{}), &ports.Along{Answers: answers(u, 1)})
+		}},
+		{"Products.Add with an answer, in time", 5, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			return db.Products().Add(ctx, newProduct(t, u.ID(), product.Draft{}), &ports.Along{Answers: answers(u, 1)})
+		}},
+		{"Answers.Find", 1, func() error {
+			return ignore(second(db.Answers().Find(t.Context(), idempotency.ID{}, start)), idempotency.ErrNone)
+		}},
 		{"Policies.Version", 1, func() error { _, err := db.Policies().Version(t.Context()); return err }},
 		{"Limiter.Take", 1, func() error { return second(db.Limiter().Take(t.Context(), "key", inARow, start)) }},
 		{"Limiter.Return", 1, func() error { return db.Limiter().Return(t.Context(), "key", inARow) }},
@@ -649,6 +661,8 @@ func wantUnavailable(t *testing.T, ctx context.Context, db *gormrepo.DB, id user
 		"Tickets.Issue":   func() error { return db.Tickets().Issue(ctx, newTicket(newUser(t, "ticket@example.com"))) },
 		"Tickets.Find":    func() error { return second(db.Tickets().Find(ctx, newKey(), start)) },
 		"Tickets.Prune":   func() error { return second(db.Tickets().Prune(ctx, start, 1)) },
+		"Answers.Find":    func() error { return second(db.Answers().Find(ctx, idempotency.ID{}, start)) },
+		"Answers.Prune":   func() error { return second(db.Answers().Prune(ctx, start, 1)) },
 		"Outbox.Claim":    func() error { return second(db.Outbox().Claim(ctx, start, time.Minute, 1)) },
 		"Outbox.Done":     func() error { return db.Outbox().Done(ctx, id.UUID) },
 		"Outbox.Postpone": func() error { return db.Outbox().Postpone(ctx, id.UUID, start, "why") },

@@ -30,7 +30,7 @@ type Ledger struct{ db *DB }
 
 // Record keeps what goes along with no other change.
 func (s *Ledger) Record(ctx context.Context, a ports.Along) error {
-	a.Redeem, a.Void = secret.Key{}, nil
+	a.Redeem, a.Void, a.Answers = secret.Key{}, nil, nil
 	var err error
 	switch {
 	case nothing(&a):
@@ -46,7 +46,7 @@ func (s *Ledger) Record(ctx context.Context, a ports.Along) error {
 // record does what post does in a transaction of its own, on PostgreSQL, with
 // two round trips where one statement after the other would take five or more:
 // every sign-in comes this way, and all who append wait for the head meanwhile.
-// One begins, puts the letters in, and locks and reads the heads; the other one
+// One begins, puts letters and events in, and locks and reads the heads; the other one
 // appends and commits.
 func (d *DB) record(ctx context.Context, with []*ports.Along) error {
 	if d.closed.Load() {
@@ -71,6 +71,7 @@ func recordOn(ctx context.Context, c *pgxpool.Conn, with []*ports.Along) error {
 	var first, second pgx.Batch
 	first.Queue("BEGIN ISOLATION LEVEL READ COMMITTED") // as in transact
 	queue(&first, letterStatements(with)...)
+	queue(&first, eventStatements(with)...)
 	days := entriesOf(with)
 	heads := make([]headRow, len(days))
 	for i, day := range days.names() {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -141,8 +140,7 @@ const maxWhy = 1000
 // Postpone makes the letter due at a time. What a mail server says may be no
 // text, which PostgreSQL would not take.
 func (s *Outbox) Postpone(ctx context.Context, id uuid.UUID, until time.Time, why string) error {
-	why = strings.ToValidUTF8(strings.ReplaceAll(why[:min(len(why), maxWhy)], "\x00", ""), "")
-	_, err := s.db.exec(ctx, "postpone letter", "UPDATE outbox SET due_at = ?, last_error = ? WHERE id = ?", until.UTC(), why, id.String())
+	_, err := s.db.exec(ctx, "postpone letter", "UPDATE outbox SET due_at = ?, last_error = ? WHERE id = ?", until.UTC(), plain(why), id.String())
 	return err
 }
 

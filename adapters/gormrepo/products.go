@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"gorm.io/gorm"
 
 	"gatehouse/domain/access"
 	"gatehouse/domain/product"
@@ -79,9 +82,12 @@ func (r *productRow) product() (product.Product, error) {
 }
 
 // Add stores a new product.
-func (s *Products) Add(ctx context.Context, p product.Product) error {
+func (s *Products) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
 	row := newProductRow(p)
-	return s.db.failed("add product", s.db.write.WithContext(ctx).Create(&row).Error, nil)
+	_, err := s.db.do(ctx, step{op: "add product", owner: p.OwnerID(), write: func(tx *gorm.DB) (bool, error) {
+		return true, tx.Create(&row).Error
+	}}, with)
+	return err
 }
 
 // Find returns the product.
@@ -202,9 +208,9 @@ func sortColumn(sort product.Sort, after product.Position) (column string, value
 }
 
 // Update changes the product in one step.
-func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (updated product.Product, err error) {
+func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (updated product.Product, err error) {
 	err = contend(ctx, func() (done bool, err error) {
-		updated, done, err = s.update(ctx, id, change)
+		updated, done, err = s.update(ctx, id, change, with)
 		return done, err
 	})
 	if err != nil {
@@ -214,7 +220,7 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 }
 
 // update tries once; it is not done if the product was changed meanwhile.
-func (s *Products) update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, bool, error) {
+func (s *Products) update(ctx context.Context, id product.ID, change func(*product.Product) error, with []*ports.Along) (product.Product, bool, error) {
 	before, err := s.Find(ctx, id)
 	if err != nil {
 		return product.Product{}, false, err
@@ -223,11 +229,21 @@ func (s *Products) update(ctx context.Context, id product.ID, change func(*produ
 	if err := change(&after); err != nil {
 		return product.Product{}, false, err
 	}
+	act := s.step("update product", before, with)
 	if after.Version() == before.Version() {
-		return before, true, nil
+		if after = before; !slices.ContainsFunc(with, something) {
+			return before, true, nil
+		}
+	} else {
+		act.write = func(tx *gorm.DB) (bool, error) { return replaceProduct(tx, before, newProductRow(after)) }
 	}
-	row := newProductRow(after)
-	result := s.db.write.WithContext(ctx).Model(&productRow{}).
+	done, err := s.db.do(ctx, act, with)
+	return after, done, err
+}
+
+// replaceProduct puts the row in the place of the product that was read.
+func replaceProduct(tx *gorm.DB, before product.Product, row productRow) (bool, error) {
+	result := tx.Model(&productRow{}).
 		Where(unchanged, before.ID().String(), before.Version(), before.OwnerID().String()).
 		Updates(map[string]any{
 			"owner_id": row.OwnerID, "name": row.Name, "description": row.Description,
@@ -235,7 +251,7 @@ func (s *Products) update(ctx context.Context, id product.ID, change func(*produ
 			"price_amount": row.PriceAmount, "price_currency": row.PriceCurrency, "stock": row.Stock,
 			"status": row.Status, "version": row.Version, "updated_at": row.UpdatedAt,
 		})
-	return after, result.RowsAffected == 1, s.db.failed("update product", result.Error, nil)
+	return result.RowsAffected == 1, result.Error
 }
 
 // unchanged is the product that was read. The version alone says so; the owner
@@ -243,8 +259,25 @@ func (s *Products) update(ctx context.Context, id product.ID, change func(*produ
 // what has become another's.
 const unchanged = "id = ? AND version = ? AND owner_id = ?"
 
+// step is one that changes nothing of the product that was read, but needs it to
+// be there still as it was. What goes along may point at its owner, who is kept
+// from being deleted first then: a deletion of the owner takes the owner before
+// the product.
+func (s *Products) step(op string, p product.Product, with []*ports.Along) step {
+	hold := func(tx *gorm.DB) (bool, error) {
+		return s.db.found(tx, "SELECT 1 FROM products WHERE "+unchanged, "FOR NO KEY UPDATE", p.ID().String(), p.Version(), p.OwnerID().String())
+	}
+	act := step{op: op, owner: p.OwnerID(), hold: hold, write: hold}
+	if slices.ContainsFunc(with, something) {
+		act.before = func(tx *gorm.DB) error {
+			return must(s.db.found(tx, "SELECT 1 FROM users WHERE id = ?", "FOR KEY SHARE", p.OwnerID().String()))
+		}
+	}
+	return act
+}
+
 // Delete deletes the product in one step.
-func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
+func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
 	return contend(ctx, func() (bool, error) {
 		p, err := s.Find(ctx, id)
 		if err != nil {
@@ -253,9 +286,11 @@ func (s *Products) Delete(ctx context.Context, id product.ID, check func(product
 		if err := check(p); err != nil {
 			return false, err
 		}
-		result := s.db.write.WithContext(ctx).
-			Where(unchanged, p.ID().String(), p.Version(), p.OwnerID().String()).
-			Delete(&productRow{})
-		return result.RowsAffected == 1, s.db.failed("delete product", result.Error, nil)
+		act := s.step("delete product", p, with)
+		act.write = func(tx *gorm.DB) (bool, error) {
+			result := tx.Where(unchanged, p.ID().String(), p.Version(), p.OwnerID().String()).Delete(&productRow{})
+			return result.RowsAffected == 1, result.Error
+		}
+		return s.db.do(ctx, act, with)
 	})
 }

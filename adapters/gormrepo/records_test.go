@@ -17,6 +17,7 @@ import (
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/mail"
+	"gatehouse/domain/product"
 	"gatehouse/domain/throttle"
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
@@ -256,10 +257,26 @@ func TestAlongBesideADeletion(t *testing.T) {
 		"Ledger.Record": func(u user.User) error {
 			return db.Ledger().Record(t.Context(), ports.Along{Letters: letters(u, 1), Audit: entries(u.ID(), 1)})
 		},
+		"Products.Add": func(u user.User) error {
+			return db.Products().Add(t.Context(), newProduct(t, u.ID(), product.Draft{}), &ports.Along{Answers: answers(u, 1), Letters: letters(u, 1)})
+		},
+		"Products.Update": func(u user.User) error {
+			_, err := db.Products().Update(t.Context(), product.ID(u.ID()), func(p *product.Product) error {
+				return p.Apply(product.Change{Stock: new(int64)}, start)
+			}, &ports.Along{Answers: answers(u, 1), Letters: letters(u, 1), Audit: entries(u.ID(), 1)})
+			return err
+		},
+		"Products.Delete": func(u user.User) error {
+			return db.Products().Delete(t.Context(), product.ID(u.ID()), func(product.Product) error { return nil },
+				&ports.Along{Letters: letters(u, 1), Audit: entries(u.ID(), 1)})
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			u := addUser(t, db)
-			if err := errors.Join(db.Tickets().Issue(t.Context(), newTicket(u)), second(db.Factors().Update(t.Context(), u.ID(), startFactor(u.ID())))); err != nil {
+			owned := newProduct(t, u.ID(), product.Draft{}).State()
+			owned.ID = product.ID(u.ID())
+			if err := errors.Join(db.Tickets().Issue(t.Context(), newTicket(u)), second(db.Factors().Update(t.Context(), u.ID(), startFactor(u.ID()))),
+				db.Products().Add(t.Context(), product.Restore(owned))); err != nil {
 				t.Fatal(err)
 			}
 			deletion, err := connect(t, url).Begin(t.Context())

@@ -66,7 +66,7 @@ func storesUnder(t testing.TB, policy access.Table) httptests.Stores {
 	}
 	return httptests.Stores{
 		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
-		Tickets: db.Tickets(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
+		Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
 		Policies: db.Policies(), Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
 		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices, Random: random,
 	}

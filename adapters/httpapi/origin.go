@@ -89,8 +89,8 @@ func sameHost(origin, host string) bool {
 // What a page of a trusted origin may send and see (Fetch standard, CORS).
 const (
 	sharedMethods  = "GET, HEAD, POST, PUT, PATCH, DELETE"
-	sharedRequest  = "content-type, if-match, if-none-match, x-request-id"
-	sharedResponse = "etag, location, x-request-id, x-decision-id, retry-after"
+	sharedRequest  = "content-type, idempotency-key, if-match, if-none-match, x-request-id"
+	sharedResponse = "etag, idempotency-replayed, location, x-request-id, x-decision-id, retry-after"
 	preflightAge   = "600"
 )
 

@@ -33,6 +33,7 @@ var (
 	errMalformedRequest = &refusal{400, "malformed_request", "The request is not one well-formed HTTP message."}
 	errDuplicateCookie  = &refusal{400, "duplicate_cookie", "The request carries two session cookies. Clear the site's cookies and sign in again."}
 	errMalformedJSON    = &refusal{400, "malformed_json", "The body is not one well-formed JSON value."}
+	errIdempotencyKey   = &refusal{400, "invalid_idempotency_key", "An Idempotency-Key is given once, as 1 to 255 visible ASCII characters."}
 	errInvalidCursor    = &refusal{400, "invalid_cursor", "The cursor does not belong to this query. Start again without one."}
 	errCrossSite        = &refusal{403, "cross_site_request", "Pages of another site may not do this."}
 	errNotFound         = &refusal{404, "not_found", "There is nothing here."}
@@ -65,35 +66,38 @@ var kinds = []struct {
 
 // titles are the short names of the codes; they never change.
 var titles = map[string]string{
-	"body_too_large":         "Body too large",
-	"conflict":               "Conflict",
-	"cross_site_request":     "Cross-site request refused",
-	"duplicate_cookie":       "Two session cookies",
-	"email_taken":            "E-mail address taken",
-	"forbidden":              "Not allowed",
-	"gone":                   "No longer there",
-	"headers_too_large":      "Headers too large",
-	"internal":               "Internal error",
-	"invalid_code":           "Invalid code",
-	"invalid_credentials":    "Invalid credentials",
-	"invalid_cursor":         "Invalid cursor",
-	"last_admin":             "The last admin",
-	"malformed_json":         "Malformed JSON",
-	"malformed_request":      "Malformed request",
-	"method_not_allowed":     "Method not allowed",
-	"not_found":              "Not found",
-	"reauth_required":        "Fresh proof needed",
-	"request_timeout":        "Request timeout",
-	"token_invalid":          "Link no longer good",
-	"too_many_attempts":      "Too many attempts",
-	"totp_already_on":        "Second factor on already",
-	"totp_not_started":       "Second factor not started",
-	"unauthenticated":        "Not signed in",
-	"unavailable":            "Temporarily unavailable",
-	"unsupported_media_type": "Unsupported media type",
-	"validation_failed":      "Invalid input",
-	"version_conflict":       "Changed meanwhile",
-	"wrong_password":         "Wrong password",
+	"body_too_large":          "Body too large",
+	"conflict":                "Conflict",
+	"cross_site_request":      "Cross-site request refused",
+	"duplicate_cookie":        "Two session cookies",
+	"email_taken":             "E-mail address taken",
+	"forbidden":               "Not allowed",
+	"gone":                    "No longer there",
+	"headers_too_large":       "Headers too large",
+	"idempotency_in_progress": "Request in work",
+	"idempotency_mismatch":    "Idempotency-Key used before",
+	"invalid_idempotency_key": "Invalid Idempotency-Key",
+	"internal":                "Internal error",
+	"invalid_code":            "Invalid code",
+	"invalid_credentials":     "Invalid credentials",
+	"invalid_cursor":          "Invalid cursor",
+	"last_admin":              "The last admin",
+	"malformed_json":          "Malformed JSON",
+	"malformed_request":       "Malformed request",
+	"method_not_allowed":      "Method not allowed",
+	"not_found":               "Not found",
+	"reauth_required":         "Fresh proof needed",
+	"request_timeout":         "Request timeout",
+	"token_invalid":           "Link no longer good",
+	"too_many_attempts":       "Too many attempts",
+	"totp_already_on":         "Second factor on already",
+	"totp_not_started":        "Second factor not started",
+	"unauthenticated":         "Not signed in",
+	"unavailable":             "Temporarily unavailable",
+	"unsupported_media_type":  "Unsupported media type",
+	"validation_failed":       "Invalid input",
+	"version_conflict":        "Changed meanwhile",
+	"wrong_password":          "Wrong password",
 }
 
 // problem is an error as it is told.
@@ -103,7 +107,7 @@ type problem struct {
 	detail string
 	reason string
 	fields []fault.Field
-	retry  time.Duration // for 429 and 503
+	retry  time.Duration // for 429 and 503, and for others where it is not zero
 }
 
 // problemOf finds out what to tell of err. An error of no known kind is a
@@ -177,7 +181,7 @@ func (s *Server) answer(rc *fasthttp.RequestCtx, x *exchange, err error) {
 			x.denial = d
 			h.SetCanonical([]byte(decisionHeader), []byte(d.ID.String()))
 		}
-	case p.status == 429 || p.status == 503:
+	case p.status == 429 || p.status == 503 || p.retry > 0:
 		h.Set(fiber.HeaderRetryAfter, strconv.FormatInt(seconds(p.retry), 10))
 	}
 	if p.status >= 500 && x.cause == nil {

@@ -32,12 +32,17 @@ func (s *Server) createProduct(c *fiber.Ctx, r *session.Resumed) error {
 	}
 	status := b.text("status", optional)
 	d.Status = orZero(status)
-	p, err := s.Products.Create(c.UserContext(), actor(r), d, fault.Merge(b.err(), emptyStatus(status)))
+	once, err := readOnce(c)
+	unread := fault.Merge(err, fault.Merge(b.err(), emptyStatus(status)))
+	once.Answer = func(p product.Product) []byte { return newReply(p).text() }
+	p, replay, err := s.Products.CreateOnce(c.UserContext(), actor(r), d, unread, once)
 	if err != nil {
 		return err
 	}
-	c.Set(fiber.HeaderLocation, "/products/"+p.ID().String())
-	return sendProduct(c, fiber.StatusCreated, p)
+	if replay != nil {
+		return sendAgain(c, replay)
+	}
+	return newReply(p).send(c)
 }
 
 // emptyStatus refuses "", which in a draft means "none given".

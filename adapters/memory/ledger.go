@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"gatehouse/domain/audit"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
@@ -17,7 +18,7 @@ import (
 // within a write, and gives what keeps it: a map cannot be rolled back, so all
 // that can fail comes first. there says who is a user after the change.
 func (db *DB) along(owner user.ID, with []*ports.Along, there func(user.ID) bool) (keep func(), err error) {
-	redeemed := map[secret.Key]bool{}
+	redeemed, taken := map[secret.Key]bool{}, map[idempotency.ID]bool{}
 	for _, a := range with {
 		if a == nil {
 			continue
@@ -28,7 +29,13 @@ func (db *DB) along(owner user.ID, with []*ports.Along, there func(user.ID) bool
 			}
 			redeemed[k] = true
 		}
+		if err := db.canAnswer(a.Answers, taken, there); err != nil {
+			return nil, err
+		}
 		if err := db.canPost(a.Letters, there); err != nil {
+			return nil, err
+		}
+		if err := db.canTell(a.Events, there); err != nil {
 			return nil, err
 		}
 	}
@@ -41,13 +48,24 @@ func (db *DB) along(owner user.ID, with []*ports.Along, there func(user.ID) bool
 	}, nil
 }
 
+// something reports whether there is anything to keep.
+func something(a *ports.Along) bool {
+	return a != nil && (!a.Redeem.IsZero() || len(a.Void)+len(a.Answers)+len(a.Letters)+len(a.Events)+len(a.Audit) > 0)
+}
+
 func (db *DB) keep(owner user.ID, a ports.Along) {
 	delete(db.tickets, a.Redeem)
 	for _, p := range a.Void {
 		db.void(owner, p)
 	}
+	for _, k := range a.Answers {
+		db.answers[k.ID] = ownAnswer(k)
+	}
 	for _, l := range a.Letters {
 		db.post(l)
+	}
+	for _, d := range a.Events {
+		db.tell(d)
 	}
 	for _, e := range a.Audit {
 		row, head := db.heads[e.Day()].Append(e)
@@ -66,7 +84,7 @@ var (
 
 // Record implements ports.Ledger.
 func (s *Ledger) Record(ctx context.Context, a ports.Along) error {
-	a.Redeem, a.Void = secret.Key{}, nil
+	a.Redeem, a.Void, a.Answers = secret.Key{}, nil, nil
 	return s.db.write(ctx, func() error {
 		keep, err := s.db.along(user.ID{}, []*ports.Along{&a}, s.db.hasUser)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
@@ -35,7 +36,9 @@ type DB struct {
 	past     map[session.Key]session.Past
 	factors  map[user.ID]factorRow
 	tickets  map[secret.Key]ticket.Ticket
+	answers  map[idempotency.ID]idempotency.Kept
 	letters  map[uuid.UUID]letterRow
+	events   map[uuid.UUID]eventRow
 	log      map[string][]audit.Row // by day, in the order of their places
 	heads    map[string]audit.Head  // by day
 	policy   access.Table
@@ -71,8 +74,9 @@ func New() *DB {
 		users: map[user.ID]userRow{}, byEmail: map[string]user.ID{},
 		products: map[product.ID]productRow{},
 		sessions: map[session.Key]session.Session{}, past: map[session.Key]session.Past{},
-		factors: map[user.ID]factorRow{}, tickets: map[secret.Key]ticket.Ticket{}, letters: map[uuid.UUID]letterRow{},
-		log: map[string][]audit.Row{}, heads: map[string]audit.Head{},
+		factors: map[user.ID]factorRow{}, tickets: map[secret.Key]ticket.Ticket{}, answers: map[idempotency.ID]idempotency.Kept{}, letters: map[uuid.UUID]letterRow{},
+		events: map[uuid.UUID]eventRow{},
+		log:    map[string][]audit.Row{}, heads: map[string]audit.Head{},
 		limiter: NewLimiter(0),
 	}
 }
@@ -98,8 +102,14 @@ func (db *DB) Ledger() *Ledger { return &Ledger{db} }
 // Tickets gives the repository of tickets.
 func (db *DB) Tickets() *Tickets { return &Tickets{db} }
 
+// Answers gives the answers that are given again.
+func (db *DB) Answers() *Answers { return &Answers{db} }
+
 // Outbox gives the letters that are to be sent.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
+
+// Events gives the events that subscribers are to be told of.
+func (db *DB) Events() *Events { return &Events{db} }
 
 // Limiter gives the counters of tries; of those any number is kept.
 func (db *DB) Limiter() *Limiter { return db.limiter }

@@ -32,15 +32,17 @@ func TestSessionDirectory(t *testing.T) { portstest.SessionDirectory(t, sessionS
 func recordStores(*testing.T) portstest.RecordStores {
 	db := memory.New()
 	return portstest.RecordStores{
-		Users: db.Users(), Factors: db.Factors(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Outbox: db.Outbox(),
+		Users: db.Users(), Factors: db.Factors(), Products: db.Products(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Events: db.Events(),
 	}
 }
 
-func TestAlong(t *testing.T)   { portstest.Along(t, recordStores) }
-func TestFactors(t *testing.T) { portstest.Factors(t, recordStores) }
-func TestLedger(t *testing.T)  { portstest.Ledger(t, recordStores) }
-func TestTickets(t *testing.T) { portstest.Tickets(t, recordStores) }
-func TestOutbox(t *testing.T)  { portstest.Outbox(t, recordStores) }
+func TestAlong(t *testing.T)       { portstest.Along(t, recordStores) }
+func TestFactors(t *testing.T)     { portstest.Factors(t, recordStores) }
+func TestLedger(t *testing.T)      { portstest.Ledger(t, recordStores) }
+func TestTickets(t *testing.T)     { portstest.Tickets(t, recordStores) }
+func TestIdempotency(t *testing.T) { portstest.Idempotency(t, recordStores) }
+func TestEvents(t *testing.T)      { portstest.Events(t, recordStores) }
+func TestOutbox(t *testing.T)      { portstest.Outbox(t, recordStores) }
 
 func TestLimiter(t *testing.T) {
 	portstest.Limiter(t, func(*testing.T) ports.Limiter { return memory.New().Limiter() })

@@ -24,14 +24,19 @@ func (s *Products) put(p product.Product) {
 }
 
 // Add implements ports.ProductRepository.
-func (s *Products) Add(ctx context.Context, p product.Product) error {
+func (s *Products) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
 	return s.db.write(ctx, func() error {
 		if _, taken := s.db.products[p.ID()]; taken {
 			return errIDTaken
 		}
-		if _, ok := s.db.users[p.OwnerID()]; !ok {
+		if !s.db.hasUser(p.OwnerID()) {
 			return user.ErrUnknown
 		}
+		keep, err := s.db.along(p.OwnerID(), with, s.db.hasUser)
+		if err != nil {
+			return err
+		}
+		defer keep()
 		s.put(p)
 		return nil
 	})
@@ -103,7 +108,7 @@ func meant(q ports.ProductQuery, row productRow) bool {
 
 // Update implements ports.ProductRepository. change runs without the lock, as
 // in [Users.Update].
-func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
+func (s *Products) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (product.Product, error) {
 	for {
 		row, err := s.row(ctx, id)
 		if err != nil {
@@ -113,14 +118,19 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 		if err := change(&next); err != nil {
 			return product.Product{}, err
 		}
-		if next.Version() == row.product.Version() {
-			return row.product, nil
+		written := next.Version() != row.product.Version()
+		if !written {
+			if next = row.product; !slices.ContainsFunc(with, something) {
+				return next, nil
+			}
 		}
-		done, err := s.unchanged(ctx, row, func() error {
-			if _, ok := s.db.users[next.OwnerID()]; !ok {
+		done, err := s.unchanged(ctx, row, with, func() error {
+			if !s.db.hasUser(next.OwnerID()) {
 				return user.ErrUnknown
 			}
-			s.put(next)
+			if written {
+				s.put(next)
+			}
 			return nil
 		})
 		if err != nil {
@@ -133,7 +143,7 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 }
 
 // Delete implements ports.ProductRepository.
-func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
+func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
 	for {
 		row, err := s.row(ctx, id)
 		if err != nil {
@@ -142,7 +152,7 @@ func (s *Products) Delete(ctx context.Context, id product.ID, check func(product
 		if err := check(row.product); err != nil {
 			return err
 		}
-		done, err := s.unchanged(ctx, row, func() error {
+		done, err := s.unchanged(ctx, row, with, func() error {
 			delete(s.db.products, id)
 			return nil
 		})
@@ -152,9 +162,9 @@ func (s *Products) Delete(ctx context.Context, id product.ID, check func(product
 	}
 }
 
-// unchanged runs act if the row is still as it was read, and reports whether it
-// was.
-func (s *Products) unchanged(ctx context.Context, old productRow, act func() error) (done bool, err error) {
+// unchanged runs act if the row is still as it was read, keeps what goes along,
+// and reports whether it was.
+func (s *Products) unchanged(ctx context.Context, old productRow, with []*ports.Along, act func() error) (done bool, err error) {
 	err = s.db.write(ctx, func() error {
 		now, ok := s.db.products[old.product.ID()]
 		if !ok {
@@ -163,8 +173,16 @@ func (s *Products) unchanged(ctx context.Context, old productRow, act func() err
 		if now.revision != old.revision {
 			return nil
 		}
+		keep, err := s.db.along(old.product.OwnerID(), with, s.db.hasUser)
+		if err != nil {
+			return err
+		}
+		if err := act(); err != nil {
+			return err
+		}
+		keep()
 		done = true
-		return act()
+		return nil
 	})
 	return done, err
 }

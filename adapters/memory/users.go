@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
 	"gatehouse/domain/session"
@@ -175,7 +176,9 @@ func (db *DB) forget(id user.ID) {
 	maps.DeleteFunc(db.past, func(_ session.Key, one session.Past) bool { return one.UserID == id })
 	maps.DeleteFunc(db.products, func(_ product.ID, p productRow) bool { return p.product.OwnerID() == id })
 	maps.DeleteFunc(db.tickets, func(_ secret.Key, one ticket.Ticket) bool { return one.UserID == id })
+	maps.DeleteFunc(db.answers, func(_ idempotency.ID, one idempotency.Kept) bool { return one.Caller == id })
 	maps.DeleteFunc(db.letters, func(_ uuid.UUID, row letterRow) bool { return row.letter.UserID == id })
+	maps.DeleteFunc(db.events, func(_ uuid.UUID, row eventRow) bool { return row.delivery.Event.Product().OwnerID() == id })
 	delete(db.factors, id)
 }
 

@@ -10,10 +10,12 @@ import (
 	"errors"
 	"slices"
 
+	"gatehouse/application/events"
 	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
@@ -23,14 +25,18 @@ import (
 // of the version that the caller expects.
 var ErrVersionConflict = fault.New(fault.Stale, "version_conflict", "The product has been changed since you read it. Read it again and repeat.")
 
-// Config is what a [Service] is made of; every field but Rules is needed.
+// Config is what a [Service] is made of; every field but Rules and
+// Subscribers is needed, and Answers only for [Service.CreateOnce] with a key.
 type Config struct {
 	Products ports.ProductRepository
+	Answers  ports.IdempotencyRepository
 	Gate     *gate.Gate
 	Guard    *guard.Guard
 	Random   ports.Random
 	Now      ports.Clock
 	Rules    []product.Rule // what a team wants true of its products
+
+	Subscribers events.Subscribers // who is to be told what happens
 }
 
 // Service does what may be done with products.
@@ -43,13 +49,12 @@ func New(c Config) *Service { return &Service{c} }
 // could not read of the draft, or nil; it is told together with what is wrong
 // with the rest, but only to who may create at all.
 func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, unread error) (product.Product, error) {
-	rights, err := s.Gate.Rights(ctx, a)
-	if err != nil {
-		return product.Product{}, err
-	}
-	if err := permit(rights, a, access.Create, access.Any(access.KindProduct)); err != nil {
-		return product.Product{}, s.Gate.Record(ctx, a, err)
-	}
+	p, _, err := s.CreateOnce(ctx, a, d, unread, Once{})
+	return p, err
+}
+
+// create makes a product that the actor may make.
+func (s *Service) create(ctx context.Context, a access.Actor, rights access.Rights, d product.Draft, unread error, o Once) (product.Product, error) {
 	now := s.Now()
 	p, err := product.New(product.ID{UUID: s.Random.ID(now)}, a.ID(), d, now)
 	if err := fault.Merge(unread, err); err != nil {
@@ -58,7 +63,11 @@ func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, u
 	if err := s.check(rights, a, nil, &p); err != nil {
 		return product.Product{}, err
 	}
-	err = s.Products.Add(ctx, p)
+	with := ports.Along{Events: s.happened(a, nil, &p)}
+	if !o.Key.IsZero() {
+		with.Answers = []idempotency.Kept{idempotency.Keep(o.Key.Of(a.ID(), actCreate), a.ID(), o.Request, o.Answer(p), now)}
+	}
+	err = s.Products.Add(ctx, p, &with)
 	if errors.Is(err, fault.NotFound) { // the account was deleted meanwhile
 		return product.Product{}, access.ErrUnauthenticated.Because(err)
 	}
@@ -66,6 +75,21 @@ func (s *Service) Create(ctx context.Context, a access.Actor, d product.Draft, u
 		return product.Product{}, err
 	}
 	return p, nil
+}
+
+// pruneBatch is how many rows one statement of pruning deletes at the most, so
+// that nobody waits long for it.
+const pruneBatch = 1000
+
+// Prune deletes the answers that are kept no longer, and returns how many.
+func (s *Service) Prune(ctx context.Context) (int, error) {
+	for total := 0; ; {
+		n, err := s.Answers.Prune(ctx, s.Now(), pruneBatch)
+		total += n
+		if err != nil || n < pruneBatch {
+			return total, err
+		}
+	}
 }
 
 // Read returns the product.
@@ -228,6 +252,7 @@ func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e E
 	if err != nil {
 		return product.Product{}, err
 	}
+	var with ports.Along
 	p, err := s.Products.Update(ctx, id, func(p *product.Product) error {
 		if err := permit(rights, a, access.Update, access.Product(*p)); err != nil {
 			return err
@@ -239,8 +264,9 @@ func (s *Service) Update(ctx context.Context, a access.Actor, id product.ID, e E
 		if err := fault.Merge(e.Unread, p.Apply(e.Change, s.Now())); err != nil {
 			return err
 		}
+		with.Events = s.happened(a, &before, p)
 		return s.check(rights, a, &before, p)
-	})
+	}, &with)
 	return p, s.Gate.Record(ctx, a, err)
 }
 
@@ -250,6 +276,7 @@ func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m M
 	if err != nil {
 		return err
 	}
+	var with ports.Along
 	err = s.Products.Delete(ctx, id, func(p product.Product) error {
 		if err := permit(rights, a, access.Delete, access.Product(p)); err != nil {
 			return err
@@ -257,9 +284,16 @@ func (s *Service) Delete(ctx context.Context, a access.Actor, id product.ID, m M
 		if m != nil && !m(p.Version()) {
 			return ErrVersionConflict
 		}
+		with.Events = s.happened(a, &p, nil)
 		return s.check(rights, a, &p, nil)
-	})
+	}, &with)
 	return s.Gate.Record(ctx, a, err)
+}
+
+// happened is what subscribers are to be told of a transition, in one step with
+// it.
+func (s *Service) happened(a access.Actor, before, after *product.Product) []product.Delivery {
+	return s.Subscribers.Deliveries(product.Transition{Before: before, After: after, By: a.ID()}, s.Random, s.Now())
 }
 
 // check asks the team's rules about a transition.

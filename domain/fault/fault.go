@@ -52,7 +52,7 @@ type Error struct {
 	Detail     string        // a sentence for a person
 	Reason     string        // why, in one stable word, where the code leaves that open
 	Fields     []Field       // for Invalid
-	RetryAfter time.Duration // for Unavailable and TooMany; zero leaves it to the transport
+	RetryAfter time.Duration // for Unavailable and TooMany, and what is worth trying again as it is; zero leaves it to the transport
 	cause      error
 }
 

@@ -52,11 +52,12 @@ var (
 	SecondFactorOn      = Kind{name: "second_factor_on"}
 	SecondFactorOff     = Kind{name: "second_factor_off"}
 	RecoveryCodeWasUsed = Kind{name: "recovery_code_used"}
+	Notice              = Kind{name: "notice"} // what a team has to say: "subject" and "text"
 )
 
 var kinds = []Kind{
 	ResetPassword, VerifyEmail, ConfirmNewEmail, EmailChangeAsked, EmailChanged, AlreadyRegistered,
-	PasswordChanged, NewDevice, SecondFactorOn, SecondFactorOff, RecoveryCodeWasUsed,
+	PasswordChanged, NewDevice, SecondFactorOn, SecondFactorOff, RecoveryCodeWasUsed, Notice,
 }
 
 // Kinds are all kinds.

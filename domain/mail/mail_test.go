@@ -25,8 +25,8 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s has the purpose %q, %v, want %q, %v", k, p, has, want, link)
 		}
 	}
-	if len(seen) != 11 {
-		t.Errorf("there are %d kinds, want 11", len(seen))
+	if len(seen) != 12 {
+		t.Errorf("there are %d kinds, want 12", len(seen))
 	}
 	for _, s := range []string{"", "Reset_password", "reset_password\n", "password_reset"} {
 		if got, ok := mail.ParseKind(s); ok || got != (mail.Kind{}) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/mail"
+	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
@@ -19,6 +21,7 @@ import (
 var alongChecks = []check[RecordStores]{
 	{"it is kept with every change", alongKept},
 	{"it is kept with a new user", alongANewUser},
+	{"it is kept with a new product", alongANewProduct},
 	{"it is kept where nothing changes", alongNothing},
 	{"it is read after the change", alongFilledIn},
 	{"several are kept in their order", alongSeveral},
@@ -146,6 +149,43 @@ var carriers = []carrier{
 			return !f.IsZero()
 		},
 	},
+	{
+		"Products.Update",
+		func(ctx context.Context, s RecordStores, id user.ID, refuse func() error, with ...*ports.Along) error {
+			stock := int64(7)
+			return second(s.Products.Update(ctx, s.productOf(ctx, id), func(p *product.Product) error {
+				if err := p.Apply(product.Change{Stock: &stock}, noon); err != nil {
+					return err
+				}
+				return refuse()
+			}, with...))
+		},
+		func(t tester, s RecordStores, id user.ID) bool {
+			p, err := s.Products.Find(t.Context(), product.ID(id))
+			must(t, err, "Find")
+			return p.Stock() == 7
+		},
+	},
+	{
+		"Products.Delete",
+		func(ctx context.Context, s RecordStores, id user.ID, refuse func() error, with ...*ports.Along) error {
+			return s.Products.Delete(ctx, s.productOf(ctx, id), func(product.Product) error { return refuse() }, with...)
+		},
+		func(t tester, s RecordStores, id user.ID) bool {
+			return second(s.Products.Find(t.Context(), product.ID(id))) != nil
+		},
+	},
+}
+
+// productOf is the product with the id of its owner, made if there is a user of
+// that id.
+func (s RecordStores) productOf(ctx context.Context, id user.ID) product.ID {
+	p := product.Restore(product.State{
+		ID: product.ID(id), OwnerID: id, Name: "thing", Price: product.RestorePrice(1000, "KRW"),
+		Status: product.StatusDraft, Version: 1, CreatedAt: noon, UpdatedAt: noon,
+	})
+	_ = s.Products.Add(ctx, p) // of nobody there is none
+	return p.ID()
 }
 
 // An act that is in the log but was not done, or was done but is not in the log
@@ -195,6 +235,31 @@ func alongANewUser(t tester, s RecordStores) {
 	wantError(t, second(s.Users.Find(t.Context(), userID(2))), fault.NotFound, "Find of who was not added")
 }
 
+func alongANewProduct(t tester, s RecordStores) {
+	u, nobody := addUser(t, s.Users, 1), newUser(t, 3)
+	with := ports.Along{Letters: []mail.Letter{newLetter(t, 1, u)}, Audit: []audit.Entry{newEntry(1, u.ID())}}
+	must(t, s.Products.Add(t.Context(), newProduct(1, u.ID()), &with), "Add")
+	must(t, second(s.Products.Find(t.Context(), productID(1))), "Find")
+	s.wantLetters(t, u.ID(), with.Letters...)
+	s.wantLog(t, with.Audit...)
+	for what, c := range map[string]struct {
+		n     int
+		owner user.User
+		to    user.User
+		want  error
+	}{
+		"a taken id":         {1, u, u, fault.Conflict},
+		"nobody's":           {2, nobody, u, fault.NotFound},
+		"a letter to nobody": {2, u, nobody, fault.NotFound},
+	} {
+		none := ports.Along{Letters: []mail.Letter{newLetter(t, 2, u), newLetter(t, 3, c.to)}, Audit: []audit.Entry{newEntry(2, u.ID())}}
+		wantError(t, s.Products.Add(t.Context(), newProduct(c.n, c.owner.ID()), &none), c.want, "Add(%s)", what)
+		s.wantLetters(t, u.ID(), with.Letters...)
+		s.wantLog(t, with.Audit...)
+	}
+	wantError(t, second(s.Products.Find(t.Context(), productID(2))), fault.NotFound, "Find of what was not added")
+}
+
 // sameAddress is u with the address of the other.
 func sameAddress(u, other user.User) user.User {
 	return with(u, func(s *user.State) { s.Email = other.Email() })
@@ -212,9 +277,14 @@ func alongNothing(t tester, s RecordStores) {
 	if err != nil || !f.IsZero() {
 		t.Errorf("Factors.Update(nothing) = %v, %v, want no factor", f, err)
 	}
-	s.wantLetters(t, u.ID(), append(first.Letters, last.Letters...)...)
-	s.wantLog(t, append(first.Audit, last.Audit...)...)
+	thing := s.productOf(t.Context(), u.ID())
+	kept := ports.Along{Letters: []mail.Letter{newLetter(t, 3, u)}, Audit: []audit.Entry{newEntry(3, u.ID())}}
+	must(t, second(s.Products.Update(t.Context(), thing, alterNothing, &kept)), "Products.Update(nothing)")
+	s.wantLetters(t, u.ID(), slices.Concat(first.Letters, last.Letters, kept.Letters)...)
+	s.wantLog(t, slices.Concat(first.Audit, last.Audit, kept.Audit)...)
 }
+
+func alterNothing(*product.Product) error { return nil }
 
 // What there is to tell is known when the change has seen what is stored.
 func alongFilledIn(t tester, s RecordStores) {
@@ -237,6 +307,7 @@ func alongFilledIn(t tester, s RecordStores) {
 
 func alongSeveral(t tester, s RecordStores) {
 	bob := addUser(t, s.Users, 99)
+	var told []mail.Letter
 	var logged []audit.Entry
 	for n, c := range carriers {
 		u := addUser(t, s.Users, n)
@@ -246,10 +317,11 @@ func alongSeveral(t tester, s RecordStores) {
 			with, logged = append(with, &ports.Along{Audit: []audit.Entry{e}}), append(logged, e)
 		}
 		with[1].Letters = []mail.Letter{newLetter(t, n, bob)}
+		told = append(told, with[1].Letters...)
 		must(t, c.run(t.Context(), s, u.ID(), consent, with...), "%s", c.name)
 	}
 	s.wantLog(t, logged...)
-	s.wantLetters(t, bob.ID(), newLetter(t, 0, bob), newLetter(t, 1, bob), newLetter(t, 2, bob))
+	s.wantLetters(t, bob.ID(), told...)
 }
 
 // everything is one of all that can go along with a change of u.

@@ -7,6 +7,7 @@ import (
 
 	"gatehouse/adapters/memory"
 	"gatehouse/domain/factor"
+	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
@@ -15,7 +16,7 @@ import (
 func soundRecords() RecordStores {
 	db := memory.New()
 	return RecordStores{
-		Users: db.Users(), Factors: db.Factors(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Outbox: db.Outbox(),
+		Users: db.Users(), Factors: db.Factors(), Products: db.Products(), Ledger: db.Ledger(), Log: db.Ledger(), Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Events: db.Events(),
 	}
 }
 
@@ -23,6 +24,8 @@ func TestAlongChecksCanFail(t *testing.T)  { prove(t, alongChecks, soundRecords,
 func TestFactorChecksCanFail(t *testing.T) { prove(t, factorChecks, soundRecords, factorMutants) }
 func TestLedgerChecksCanFail(t *testing.T) { prove(t, ledgerChecks, soundRecords, ledgerMutants) }
 func TestTicketChecksCanFail(t *testing.T) { prove(t, ticketChecks, soundRecords, ticketMutants) }
+func TestAnswerChecksCanFail(t *testing.T) { prove(t, answerChecks, soundRecords, answerMutants) }
+func TestEventChecksCanFail(t *testing.T)  { prove(t, eventChecks, soundRecords, eventMutants) }
 func TestOutboxChecksCanFail(t *testing.T) { prove(t, outboxChecks, soundRecords, outboxMutants) }
 
 // act is a change, by whatever store, with what goes along.
@@ -65,6 +68,28 @@ func (s factorsAround) Update(ctx context.Context, id user.ID, change func(*fact
 	}, with)
 }
 
+type productsAround struct {
+	ports.ProductRepository
+	around
+}
+
+func (s productsAround) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
+	return s.around(ctx, func(ctx context.Context, with ...*ports.Along) error { return s.ProductRepository.Add(ctx, p, with...) }, with)
+}
+
+func (s productsAround) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (p product.Product, err error) {
+	return p, s.around(ctx, func(ctx context.Context, with ...*ports.Along) (err error) {
+		p, err = s.ProductRepository.Update(ctx, id, change, with...)
+		return err
+	}, with)
+}
+
+func (s productsAround) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
+	return s.around(ctx, func(ctx context.Context, with ...*ports.Along) error {
+		return s.ProductRepository.Delete(ctx, id, check, with...)
+	}, with)
+}
+
 // recordMutant makes a mutant out of the stores that it breaks.
 func recordMutant(check, fault string, breaks func(s *RecordStores)) mutant[RecordStores] {
 	return mutant[RecordStores]{check, fault, func(s RecordStores) RecordStores {
@@ -77,7 +102,7 @@ func recordMutant(check, fault string, breaks func(s *RecordStores)) mutant[Reco
 func everyChange(check, fault string, f func(s RecordStores) around) mutant[RecordStores] {
 	return recordMutant(check, fault, func(s *RecordStores) {
 		way := f(*s)
-		s.Users, s.Factors = usersAround{s.Users, way}, factorsAround{s.Factors, way}
+		s.Users, s.Factors, s.Products = usersAround{s.Users, way}, factorsAround{s.Factors, way}, productsAround{s.Products, way}
 	})
 }
 
@@ -96,6 +121,8 @@ func handing(check, fault string, alter func(a *ports.Along)) mutant[RecordStore
 func joinedAlong(with []*ports.Along) (all ports.Along) {
 	for _, a := range with {
 		all.Letters, all.Audit, all.Void = slices.Concat(all.Letters, a.Letters), slices.Concat(all.Audit, a.Audit), slices.Concat(all.Void, a.Void)
+		all.Events = slices.Concat(all.Events, a.Events)
+		all.Answers = slices.Concat(all.Answers, a.Answers)
 		if !a.Redeem.IsZero() {
 			all.Redeem, all.RedeemAt = a.Redeem, a.RedeemAt
 		}
@@ -151,6 +178,30 @@ var alongMutants = []mutant[RecordStores]{
 	recordMutant("it is kept with every change", "keeps nothing with a factor", func(s *RecordStores) {
 		r := s.Factors
 		s.Factors = factors{FactorRepository: r, update: func(ctx context.Context, id user.ID, change func(*factor.Factor) error, _ ...*ports.Along) (factor.Factor, error) {
+			return r.Update(ctx, id, change)
+		}}
+	}),
+	recordMutant("it is kept with every change", "keeps nothing with a product", func(s *RecordStores) {
+		r := s.Products
+		s.Products = products{ProductRepository: r, update: func(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
+			return r.Update(ctx, id, change)
+		}}
+	}),
+	recordMutant("it is kept with every change", "keeps nothing with the end of a product", func(s *RecordStores) {
+		r := s.Products
+		s.Products = products{ProductRepository: r, delete: func(ctx context.Context, id product.ID, check func(product.Product) error) error {
+			return r.Delete(ctx, id, check)
+		}}
+	}),
+	recordMutant("it is kept with a new product", "keeps nothing with one", func(s *RecordStores) {
+		r := s.Products
+		s.Products = products{ProductRepository: r, add: func(ctx context.Context, p product.Product) error { return r.Add(ctx, p) }}
+	}),
+	everyChange("it is kept with a new product", "writes down what it did not add", noteWhatFails),
+	everyChange("it is kept with a new product", "adds first and writes down then", inTwoSteps),
+	recordMutant("it is kept where nothing changes", "writes nothing where a product stays as it is", func(s *RecordStores) {
+		r := s.Products
+		s.Products = products{ProductRepository: r, update: func(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
 			return r.Update(ctx, id, change)
 		}}
 	}),

@@ -27,9 +27,9 @@ type products struct {
 	delete func(context.Context, product.ID, func(product.Product) error) error
 }
 
-func (s products) Add(ctx context.Context, p product.Product) error {
+func (s products) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
 	if s.add == nil {
-		return s.ProductRepository.Add(ctx, p)
+		return s.ProductRepository.Add(ctx, p, with...)
 	}
 	return s.add(ctx, p)
 }
@@ -55,16 +55,16 @@ func (s products) Count(ctx context.Context, q ports.ProductQuery) (int, error) 
 	return s.count(ctx, q)
 }
 
-func (s products) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
+func (s products) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (product.Product, error) {
 	if s.update == nil {
-		return s.ProductRepository.Update(ctx, id, change)
+		return s.ProductRepository.Update(ctx, id, change, with...)
 	}
 	return s.update(ctx, id, change)
 }
 
-func (s products) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
+func (s products) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
 	if s.delete == nil {
-		return s.ProductRepository.Delete(ctx, id, check)
+		return s.ProductRepository.Delete(ctx, id, check, with...)
 	}
 	return s.delete(ctx, id, check)
 }

@@ -53,12 +53,15 @@ type RoleStores struct {
 // RecordStores are the stores of what is kept of users and beside their changes,
 // all of them over one empty database.
 type RecordStores struct {
-	Users   ports.UserRepository
-	Factors ports.FactorRepository
-	Ledger  ports.Ledger
-	Log     ports.AuditLog
-	Tickets ports.TicketRepository
-	Outbox  ports.Outbox
+	Users    ports.UserRepository
+	Factors  ports.FactorRepository
+	Products ports.ProductRepository
+	Ledger   ports.Ledger
+	Log      ports.AuditLog
+	Tickets  ports.TicketRepository
+	Answers  ports.IdempotencyRepository
+	Outbox   ports.Outbox
+	Events   ports.EventQueue
 }
 
 // Users holds a ports.UserRepository to its promises.
@@ -86,8 +89,16 @@ func Ledger(t *testing.T, open func(t *testing.T) RecordStores) { run(t, ledgerC
 // tickets to those of ports.Along.
 func Tickets(t *testing.T, open func(t *testing.T) RecordStores) { run(t, ticketChecks, open) }
 
+// Idempotency holds a ports.IdempotencyRepository to its promises, and what keeps
+// answers to those of ports.Along.
+func Idempotency(t *testing.T, open func(t *testing.T) RecordStores) { run(t, answerChecks, open) }
+
 // Outbox holds a ports.Outbox to its promises.
 func Outbox(t *testing.T, open func(t *testing.T) RecordStores) { run(t, outboxChecks, open) }
+
+// Events holds a ports.EventQueue to its promises, and what puts events in to
+// those of ports.Along.
+func Events(t *testing.T, open func(t *testing.T) RecordStores) { run(t, eventChecks, open) }
 
 // Limiter holds a ports.Limiter to its promises.
 func Limiter(t *testing.T, open func(t *testing.T) ports.Limiter) { run(t, limiterChecks, open) }

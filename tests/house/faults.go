@@ -10,6 +10,7 @@ import (
 	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/mail"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
@@ -299,8 +300,8 @@ type faultyProducts struct {
 	f *Faults
 }
 
-func (s faultyProducts) Add(ctx context.Context, p product.Product) error {
-	return told(s.f, "Products.Add", func() error { return s.ProductRepository.Add(ctx, p) })
+func (s faultyProducts) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
+	return told(s.f, "Products.Add", func() error { return s.ProductRepository.Add(ctx, p, with...) })
 }
 
 func (s faultyProducts) Find(ctx context.Context, id product.ID) (product.Product, error) {
@@ -315,12 +316,25 @@ func (s faultyProducts) Count(ctx context.Context, q ports.ProductQuery) (int, e
 	return asked(s.f, "Products.Count", func() (int, error) { return s.ProductRepository.Count(ctx, q) })
 }
 
-func (s faultyProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
-	return asked(s.f, "Products.Update", func() (product.Product, error) { return s.ProductRepository.Update(ctx, id, change) })
+func (s faultyProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (product.Product, error) {
+	return asked(s.f, "Products.Update", func() (product.Product, error) { return s.ProductRepository.Update(ctx, id, change, with...) })
 }
 
-func (s faultyProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
-	return told(s.f, "Products.Delete", func() error { return s.ProductRepository.Delete(ctx, id, check) })
+func (s faultyProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
+	return told(s.f, "Products.Delete", func() error { return s.ProductRepository.Delete(ctx, id, check, with...) })
+}
+
+type faultyAnswers struct {
+	ports.IdempotencyRepository
+	f *Faults
+}
+
+func (s faultyAnswers) Find(ctx context.Context, id idempotency.ID, now time.Time) (idempotency.Kept, error) {
+	return asked(s.f, "Answers.Find", func() (idempotency.Kept, error) { return s.IdempotencyRepository.Find(ctx, id, now) })
+}
+
+func (s faultyAnswers) Prune(ctx context.Context, now time.Time, limit int) (int, error) {
+	return asked(s.f, "Answers.Prune", func() (int, error) { return s.IdempotencyRepository.Prune(ctx, now, limit) })
 }
 
 type faultyAuthorizer struct {

@@ -177,7 +177,7 @@ func New(t testing.TB, o Options) *House {
 		Policies: faultyPolicies{db.Policies(), f}, History: faultyHistory{db.Policies(), f}, Roles: faultyRoles{db.Users(), f},
 		Rehearsal: decider, Vocabulary: vocabulary, Random: h.Random, Now: h.Now,
 	}}
-	h.Products = products.New(products.Config{Products: store, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
+	h.Products = products.New(products.Config{Products: store, Answers: faultyAnswers{db.Answers(), f}, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}
 	return h
 }

@@ -10,6 +10,7 @@ import (
 	"gatehouse/domain/audit"
 	"gatehouse/domain/factor"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/idempotency"
 	"gatehouse/domain/mail"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
@@ -23,7 +24,7 @@ import (
 
 // Faults breaks ports on demand, and counts what is asked of them: "users",
 // "sessions", of which "past" are those that are over, "directory", "factors",
-// "products", "tickets", "outbox", "ledger", "audit", "limiter", "authorizer",
+// "products", "answers", "tickets", "outbox", "ledger", "audit", "limiter", "authorizer",
 // "hasher", "mailer".
 type Faults struct {
 	mu    sync.Mutex
@@ -96,6 +97,7 @@ func (f *Faults) around(st Stores) Stores {
 	st.Directory = brokenDirectory{st.Directory, f}
 	st.Factors = brokenFactors{st.Factors, f}
 	st.Products = brokenProducts{st.Products, f}
+	st.Answers = brokenAnswers{st.Answers, f}
 	st.Tickets = brokenTickets{st.Tickets, f}
 	st.Outbox = brokenOutbox{st.Outbox, f}
 	st.Ledger = brokenLedger{st.Ledger, f}
@@ -226,8 +228,8 @@ type brokenProducts struct {
 	f *Faults
 }
 
-func (b brokenProducts) Add(ctx context.Context, p product.Product) error {
-	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Add(ctx, p) })
+func (b brokenProducts) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
+	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Add(ctx, p, with...) })
 }
 
 func (b brokenProducts) Find(ctx context.Context, id product.ID) (product.Product, error) {
@@ -242,12 +244,21 @@ func (b brokenProducts) Count(ctx context.Context, q ports.ProductQuery) (int, e
 	return asked(ctx, b.f, "products", func() (int, error) { return b.ProductRepository.Count(ctx, q) })
 }
 
-func (b brokenProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
-	return asked(ctx, b.f, "products", func() (product.Product, error) { return b.ProductRepository.Update(ctx, id, change) })
+func (b brokenProducts) Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*ports.Along) (product.Product, error) {
+	return asked(ctx, b.f, "products", func() (product.Product, error) { return b.ProductRepository.Update(ctx, id, change, with...) })
 }
 
-func (b brokenProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error) error {
-	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Delete(ctx, id, check) })
+func (b brokenProducts) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
+	return hitThen(ctx, b.f, "products", func() error { return b.ProductRepository.Delete(ctx, id, check, with...) })
+}
+
+type brokenAnswers struct {
+	ports.IdempotencyRepository
+	f *Faults
+}
+
+func (b brokenAnswers) Find(ctx context.Context, id idempotency.ID, now time.Time) (idempotency.Kept, error) {
+	return asked(ctx, b.f, "answers", func() (idempotency.Kept, error) { return b.IdempotencyRepository.Find(ctx, id, now) })
 }
 
 type brokenTickets struct {

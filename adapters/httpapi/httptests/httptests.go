@@ -47,6 +47,7 @@ type Stores struct {
 	Factors    ports.FactorRepository
 	Products   ports.ProductRepository
 	Tickets    ports.TicketRepository
+	Answers    ports.IdempotencyRepository
 	Outbox     ports.Outbox
 	Ledger     ports.Ledger
 	Audit      ports.AuditLog
@@ -159,7 +160,7 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 	})
 	policed := &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}
 	ps := products.New(products.Config{
-		Products: st.Products, Gate: policed, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
+		Products: st.Products, Answers: st.Answers, Gate: policed, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
 	})
 	a.mailing = mailing.New(mailing.Config{
 		Outbox: st.Outbox, Tickets: st.Tickets, Users: st.Users, Mailer: brokenMailer{a.Mailbox, a.Faults}, Random: st.Random, Now: now,
@@ -384,7 +385,7 @@ func Run(t *testing.T, open Open) {
 		{"throttle stores", testThrottleStores}, {"reasons", testReasons}, {"cap", testCap}, {"cap beside sign-out", testCapBesideSignOut}, {"devices", testDevices}, {"audit", testAudit},
 		{"leaving", testLeaving}, {"the last admin", testLastAdmin}, {"leaving meanwhile", testLeavingMeanwhile},
 		{"leaving races", testLeavingRace}, {"export", testExport},
-		{"products", testProducts}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"matrix", testMatrix}, {"explain", testExplain}, {"decision ids", testDecisionIDs}, {"roles count at once", testRolesAtOnce},
+		{"products", testProducts}, {"idempotency", testIdempotency}, {"idempotency at once", testIdempotencyAtOnce}, {"merge patch", testMergePatch}, {"who may", testWhoMay}, {"matrix", testMatrix}, {"explain", testExplain}, {"decision ids", testDecisionIDs}, {"roles count at once", testRolesAtOnce},
 		{"mass assignment", testMassAssignment}, {"mass assignment everywhere", testMassAssignmentEverywhere},
 		{"forged cookies", testForgedCookies}, {"safe methods", testSafeMethods}, {"forwarded", testForwarded}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"totals", testTotals}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},
