@@ -47,6 +47,8 @@ type house struct {
 	events     *events.Service
 	operator   *administration.Operator
 	policies   *administration.PolicyEditor
+
+	administration *administration.Service
 }
 
 // schema says what is to be done about migrations.
@@ -132,6 +134,9 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Random: h.random, Now: p.Now,
 	}
 	h.explainer = &administration.Explainer{Users: kept.users, Products: kept.products, Gate: h.gate}
+	h.administration = administration.New(administration.Config{
+		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
+	})
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,
 	}

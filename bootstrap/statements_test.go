@@ -192,16 +192,19 @@ func (c *caller) want(status int, method, path, body string) map[string]any {
 func TestStatements(t *testing.T) {
 	asked := &statements{}
 	now := &clock{now: time.Now()}
+	url := pgtest.Database(t)
 	n := start(t, bootstrap.Program{
-		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+pgtest.Database(t)), Now: now.Now, Tracer: asked,
+		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url), Now: now.Now, Tracer: asked,
 	})
-	ann, bob, carol, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n)
+	ann, bob, carol, root, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n)
 	const password = `"password":"correct horse battery"`
-	for i, c := range []*caller{ann, bob, carol} {
+	ids := map[*caller]string{}
+	for i, c := range []*caller{ann, bob, carol, root} {
 		account := fmt.Sprintf(`{"email":"u%d@example.com",%s}`, i, password)
-		c.want(201, "POST", "/register", account)
+		ids[c] = fmt.Sprint(c.want(201, "POST", "/register", account)["id"])
 		c.want(200, "POST", "/login", account)
 	}
+	makeAdmin(t, url, ids[root])
 	lamp := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"},"status":"published"}`)["id"])
 	other := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Other","price":{"amount":1,"currency":"USD"}}`)["id"])
 	session := ann.want(200, "GET", "/me/sessions", "")["items"].([]any)[0].(map[string]any)["id"]
@@ -250,6 +253,20 @@ func TestStatements(t *testing.T) {
 		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 2},
 		{"why, to who may not ask", bob, "POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 403, 1, 2},
 		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
+
+		{"users", root, "GET", "/admin/users?limit=2&status=active&role=user", "", 200, 2, 0},
+		{"users, by a text", root, "GET", "/admin/users?q=u1", "", 200, 2, 0},
+		{"users, for who may not", bob, "GET", "/admin/users", "", 403, 1, 2},
+		{"a user", root, "GET", "/admin/users/" + ids[bob], "", 200, 2, 0},
+		{"a user's sessions", root, "GET", "/admin/users/" + ids[bob] + "/sessions", "", 200, 3, 0},
+		{"a user's roles", root, "PATCH", "/admin/users/" + ids[ann], `{"roles":["moderator"]}`, 200, 2, 6},
+		{"a user's roles as they are", root, "PATCH", "/admin/users/" + ids[ann], `{"roles":["moderator"]}`, 200, 2, 0},
+		{"the last admin's roles", root, "PATCH", "/admin/users/" + ids[root], `{"roles":["user"]}`, 409, 4, 2},
+		{"an end of a user's session", root, "DELETE", "/admin/users/" + ids[ann] + "/sessions/" + unknown, "", 404, 1, 1},
+		{"an end of all of a user's sessions", root, "DELETE", "/admin/users/" + ids[ann] + "/sessions", "", 204, 2, 3},
+		{"a user's status", root, "PATCH", "/admin/users/" + ids[ann], `{"status":"disabled"}`, 200, 2, 8},
+		{"what is written down", root, "GET", "/admin/audit?limit=2", "", 200, 2, 0},
+		{"what somebody did", root, "GET", "/admin/audit?event=session.signed_in&actor=" + ids[bob], "", 200, 2, 0},
 
 		{"a registration", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 201, 1, 6},
 		{"a registration of what is taken", nobody, "POST", "/register", `{"email":"new@example.com",` + password + `}`, 409, 1, 0},
@@ -324,12 +341,25 @@ func TestStatements(t *testing.T) {
 		}{{4 * time.Minute, 0}, {2 * time.Minute, 1}, {0, 0}, {4 * time.Minute, 0}} {
 			now.pass(step.pass)
 			asked.take()
-			ann.want(200, "GET", "/me", "")
+			carol.want(200, "GET", "/me", "")
 			if reads, writes := count(asked.take()); len(reads) != 1 || len(writes) != step.writes {
 				t.Errorf("after %s more: %q and %q, want 1 read and %d writes", step.pass, reads, writes, step.writes)
 			}
 		}
 	})
+}
+
+// makeAdmin gives a user the role admin behind the back of the node.
+func makeAdmin(t *testing.T, url, id string) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if _, err := c.Exec(t.Context(), `UPDATE users SET roles = '["admin", "user"]' WHERE id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // factor is a device that computes codes.

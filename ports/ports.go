@@ -69,6 +69,20 @@ type UserRepository interface {
 	// List returns up to limit users whose id is greater than after, in the
 	// order of their ids, which is that of their registration.
 	List(ctx context.Context, after user.ID, limit int) ([]user.User, error)
+	// Search returns the users that the query means, the newest first: in the
+	// order of their ids, the greatest first. Who registers while the pages are
+	// turned comes before the first one, and pushes nobody out of them.
+	Search(ctx context.Context, q UserQuery) ([]user.User, error)
+}
+
+// UserQuery asks for a page of users.
+type UserQuery struct {
+	Visible access.Filter // only those for whose account (access.Of) it holds; nil means access.Nothing
+	Text    string        // only those in whose address or name it stands (user.Sought); "" means all
+	Role    user.Role     // only those who were given it, not those who inherit it; zero means any
+	Status  user.Status   // only those in this status; zero means any
+	Before  user.ID       // only those whose id is less; zero means from the newest
+	Limit   int           // at most so many
 }
 
 // RoleDirectory finds active users by all the roles that they have.

@@ -59,6 +59,24 @@ type AuditLog interface {
 	// RowsOf returns up to limit entries in which the user acted or was the
 	// subject, the newest first.
 	RowsOf(ctx context.Context, id user.ID, limit int) ([]audit.Row, error)
+	// Search returns the rows that the query means, the newest first: those of
+	// the latest day, and of a day those of the greatest place. What is appended
+	// while the pages are turned pushes nothing out of them.
+	Search(ctx context.Context, q AuditQuery) (AuditPage, error)
+}
+
+// AuditQuery asks for a page of the audit log.
+type AuditQuery struct {
+	Actor  user.ID     // only what they did; zero means whoever did it
+	Event  audit.Event // only these; "" means all
+	Before audit.Place // only what is kept before it; zero means from the newest
+	Limit  int         // at most so many
+}
+
+// AuditPage is a piece of the audit log.
+type AuditPage struct {
+	Rows []audit.Row
+	Next audit.Place // what to ask for next as Before; zero where there is no more
 }
 
 // TicketRepository keeps what the links in mails stand for. They are used up

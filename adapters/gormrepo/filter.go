@@ -11,9 +11,10 @@ import (
 // A condition is the text of a WHERE clause with its values. The text is made
 // of constants of this package alone; whatever comes from outside is a value.
 type condition struct {
-	lite bool // it is for SQLite
-	text strings.Builder
-	args []any
+	lite  bool // it is for SQLite
+	users bool // it is for the rows of users, and not for those of products
+	text  strings.Builder
+	args  []any
 }
 
 // add writes a constant text with its values.
@@ -28,7 +29,8 @@ func (c *condition) and(text string, args ...any) {
 	c.add(text, args...)
 }
 
-// filter writes what access.Filter.Holds decides, for the rows of products. No
+// filter writes what access.Filter.Holds decides, for the rows of products or of
+// users. No
 // column of theirs is ever NULL, so a NOT is true exactly where its part is not.
 func (c *condition) filter(f access.Filter) error {
 	switch f := f.(type) {
@@ -86,7 +88,9 @@ func (c *condition) compare(f access.Compare) {
 	case !known:
 		c.add("FALSE")
 	case f.Field == access.FieldOwner && f.Relation == access.Equal && f.ID != (user.ID{}):
-		c.add("owner_id = ?", f.ID.String())
+		c.add(c.owner()+" = ?", f.ID.String())
+	case c.users: // has none of what products have
+		c.add("FALSE")
 	case f.Field == access.FieldStatus:
 		c.add("status"+relation, f.Text)
 	case f.Field == access.FieldCurrency:
@@ -98,6 +102,14 @@ func (c *condition) compare(f access.Compare) {
 	default:
 		c.add("FALSE")
 	}
+}
+
+// owner is the column that says whose a row is.
+func (c *condition) owner() string {
+	if c.users {
+		return "id"
+	}
+	return "owner_id"
 }
 
 var relations = map[access.Relation]string{

@@ -268,3 +268,47 @@ func (s *Ledger) RowsOf(ctx context.Context, id user.ID, limit int) ([]audit.Row
 		id.String(), id.String())
 	return all, s.db.failed("audit rows of a user", err, nil)
 }
+
+// Search returns a page of the log. A page goes on behind the place under which
+// its last row is kept, which in a log that was tampered with need not be the one
+// that the row tells.
+func (s *Ledger) Search(ctx context.Context, q ports.AuditQuery) (ports.AuditPage, error) {
+	if q.Limit <= 0 {
+		return ports.AuditPage{}, nil
+	}
+	c := condition{lite: s.db.lite}
+	c.add(selectAudit + "TRUE")
+	if !q.Actor.IsZero() {
+		c.and("actor_id = ?", q.Actor.String())
+	}
+	if q.Event != "" {
+		c.and("event = ?", string(q.Event))
+	}
+	if !q.Before.IsZero() {
+		c.and("(day, seq) < (?, ?)", q.Before.Day, q.Before.Seq)
+	}
+	c.add(" ORDER BY day DESC, seq DESC LIMIT " + strconv.Itoa(q.Limit+1))
+	all, err := many(ctx, s.db, func(rows *sql.Rows) (keptRow, error) {
+		var row auditRow
+		err := rows.Scan(row.fields()...)
+		return keptRow{row.row(), audit.Place{Day: row.day, Seq: row.seq}}, err
+	}, c.text.String(), c.args...)
+	if err != nil {
+		return ports.AuditPage{}, s.db.failed("search audit", err, nil)
+	}
+	var page ports.AuditPage
+	if len(all) > q.Limit {
+		all = all[:q.Limit]
+		page.Next = all[q.Limit-1].at
+	}
+	for _, kept := range all {
+		page.Rows = append(page.Rows, kept.row)
+	}
+	return page, nil
+}
+
+// keptRow is a row of the log and where it is kept.
+type keptRow struct {
+	row audit.Row
+	at  audit.Place
+}

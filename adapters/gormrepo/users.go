@@ -31,6 +31,7 @@ type userRow struct {
 	PasswordHash   string
 	SessionEpoch   int64
 	Revision       int64     // raised by every write
+	Search         string    // user.User.SearchText; never read
 	CreatedAt      time.Time `gorm:"autoCreateTime:false"`
 	UpdatedAt      time.Time `gorm:"autoUpdateTime:false"`
 }
@@ -38,7 +39,8 @@ type userRow struct {
 // TableName is for GORM.
 func (userRow) TableName() string { return "users" }
 
-// userColumns are the columns in the order of userRow.fields.
+// userColumns are the columns in the order of userRow.fields. What is searched is
+// not among them.
 const userColumns = "users.id, users.email, users.email_canonical, users.name, users.roles, users.status, users.email_verified, " +
 	"users.password_hash, users.session_epoch, users.revision, users.created_at, users.updated_at"
 
@@ -60,7 +62,7 @@ func newUserRow(u user.User, revision int64) (userRow, error) {
 	return userRow{
 		ID: s.ID.String(), Email: s.Email.String(), EmailCanonical: s.Email.Canonical(), Name: s.Name, Roles: string(roles),
 		Status: s.Status.String(), EmailVerified: s.EmailVerified, PasswordHash: s.PasswordHash.Reveal(),
-		SessionEpoch: s.SessionEpoch, Revision: revision, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		SessionEpoch: s.SessionEpoch, Revision: revision, Search: u.SearchText(), CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}, err
 }
 
@@ -194,7 +196,7 @@ func store(tx *gorm.DB, row userRow, revision int64) (bool, error) {
 		Updates(map[string]any{
 			"email": row.Email, "email_canonical": row.EmailCanonical, "name": row.Name, "roles": row.Roles,
 			"status": row.Status, "email_verified": row.EmailVerified, "password_hash": row.PasswordHash,
-			"session_epoch": row.SessionEpoch, "revision": row.Revision, "updated_at": row.UpdatedAt,
+			"session_epoch": row.SessionEpoch, "revision": row.Revision, "search": row.Search, "updated_at": row.UpdatedAt,
 		})
 	return result.RowsAffected == 1, emailTaken(result.Error)
 }

@@ -237,16 +237,23 @@ func (o *object) texts(name string, p presence) []string {
 		o.faults.Add(at, "out_of_range", "This list has at most "+strconv.Itoa(maxElements)+" elements.")
 		return nil
 	}
+	sound := true
 	for i, one := range v.items {
+		code, detail := "", ""
 		switch {
 		case one.kind != '"':
-			o.faults.Add(at+"/"+strconv.Itoa(i), "wrong_type", "This element is a string.")
-			return nil
+			code, detail = "wrong_type", "This element is a string."
 		case strings.ContainsRune(one.text, 0):
-			o.faults.Add(at+"/"+strconv.Itoa(i), "invalid_characters", "Text holds no NUL character.")
-			return nil
+			code, detail = "invalid_characters", "Text holds no NUL character."
+		}
+		if code != "" {
+			sound = false
+			o.faults.Add(at+"/"+strconv.Itoa(i), code, detail)
 		}
 		list = append(list, one.text)
+	}
+	if !sound {
+		return nil
 	}
 	return list
 }

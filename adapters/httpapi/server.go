@@ -5,9 +5,9 @@
 // Read [Config] and [New] first, then routes in this file, which is the whole
 // surface. The way of a request is middleware.go; a body is read by body.go,
 // an error becomes an answer in problem.go, and accounts.go, recovery.go,
-// email.go, factor.go, leaving.go, sessions.go, products.go and service.go hold
-// the handlers. openapi.json is the same
-// surface in words for clients; a test compares the two.
+// email.go, factor.go, leaving.go, sessions.go, products.go, administration.go
+// and service.go hold the handlers. openapi.json is the same surface in words for
+// clients; a test compares the two.
 package httpapi
 
 import (
@@ -62,6 +62,8 @@ type Config struct {
 	Explainer *administration.Explainer
 	Devices   ports.Devices
 
+	Administration *administration.Service
+
 	Health map[string]ports.Health // by the name under which GET /readyz tells of it; may be empty
 
 	PublicURL      *url.URL       // where clients reach the service; decides cookie name, Secure and HSTS
@@ -90,6 +92,7 @@ func (c Config) check() error {
 	}
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
 	need(c.Explainer != nil, "Explainer is needed")
+	need(c.Administration != nil, "Administration is needed")
 	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
 	need(min(c.BodyLimit, c.MaxConnections, c.MaxInWork, c.MaxHashing) >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
@@ -275,6 +278,13 @@ func (s *Server) routes() []route {
 		row("GET", "/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
 
 		row("POST", "/admin/policies/explain", "explainPolicy", s.private(s.explainPolicy)),
+		row("GET", "/admin/users", "listUsers", s.private(s.listUsers)),
+		row("GET", "/admin/users/{id}", "getUser", s.private(s.getUser)),
+		row("PATCH", "/admin/users/{id}", "updateUser", s.private(s.updateUser)),
+		row("GET", "/admin/users/{id}/sessions", "listUserSessions", s.private(s.listUserSessions)),
+		row("DELETE", "/admin/users/{id}/sessions", "endUserSessions", s.private(s.endUserSessions)),
+		row("DELETE", "/admin/users/{id}/sessions/{sessionId}", "endUserSession", s.private(s.endUserSession)),
+		row("GET", "/admin/audit", "listAudit", s.private(s.listAudit)),
 
 		probe("/livez", "getLiveness", s.livez),
 		probe("/readyz", "getReadiness", s.readyz),

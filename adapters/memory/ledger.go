@@ -136,6 +136,30 @@ func (s *Ledger) RowsOf(ctx context.Context, id user.ID, limit int) (rows []audi
 	return rows[:min(len(rows), max(limit, 0))], err
 }
 
+// Search implements ports.AuditLog.
+func (s *Ledger) Search(ctx context.Context, q ports.AuditQuery) (page ports.AuditPage, err error) {
+	if q.Limit <= 0 {
+		return page, alive(ctx)
+	}
+	err = s.db.read(ctx, func() error {
+		for _, day := range slices.SortedFunc(maps.Keys(s.db.log), func(a, b string) int { return cmp.Compare(b, a) }) {
+			for _, r := range slices.Backward(s.db.log[day]) {
+				at := audit.Place{Day: day, Seq: r.Seq}
+				if !q.Before.IsZero() && !at.Before(q.Before) || !q.Actor.IsZero() && r.Actor != q.Actor || q.Event != "" && r.Event != q.Event {
+					continue
+				}
+				if len(page.Rows) == q.Limit {
+					return nil
+				}
+				page.Rows, page.Next = append(page.Rows, ownRow(r)), at
+			}
+		}
+		page.Next = audit.Place{}
+		return nil
+	})
+	return page, err
+}
+
 // ownRow is a row whose detail is the caller's own.
 func ownRow(r audit.Row) audit.Row {
 	r.Detail = maps.Clone(r.Detail)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
+	"gatehouse/domain/access"
 	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
 	"gatehouse/domain/secret"
@@ -211,4 +213,26 @@ func (s *Users) List(ctx context.Context, after user.ID, limit int) (list []user
 	})
 	slices.SortFunc(list, func(a, b user.User) int { return a.ID().Compare(b.ID().UUID) })
 	return list[:min(len(list), max(limit, 0))], err
+}
+
+// Search implements ports.UserRepository.
+func (s *Users) Search(ctx context.Context, q ports.UserQuery) (list []user.User, err error) {
+	sought, possible := user.Sought(q.Text)
+	visible := q.Visible
+	if visible == nil {
+		visible = access.Nothing
+	}
+	err = s.db.read(ctx, func() error {
+		for id, row := range s.db.users {
+			u := row.user
+			if possible && (q.Before.IsZero() || id.Compare(q.Before.UUID) < 0) && visible.Holds(access.Of(access.KindUser, id)) &&
+				(q.Role == user.Role{} || u.HasRole(q.Role)) && (q.Status == user.Status{} || u.Status() == q.Status) &&
+				strings.Contains(u.SearchText(), sought) {
+				list = append(list, u)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b user.User) int { return b.ID().Compare(a.ID().UUID) })
+	return list[:min(len(list), max(q.Limit, 0))], err
 }

@@ -1,21 +1,20 @@
-// Package administration is what an operator does to the accounts of others.
+// Package administration is what is done to the accounts of others.
 //
 // [Operator] serves the command line: who can run it holds the database, so no
-// policy is asked. What administrators do over HTTP is asked of the authorizer.
+// policy is asked. [Service] serves those who administer from outside: each of
+// its acts is asked of the policy, and nothing here knows a role by name. What
+// both do to an account is done in change.go.
 package administration
 
 import (
 	"context"
 	"math"
-	"strings"
 
 	"gatehouse/application/accounts"
 	"gatehouse/application/journal"
 	"gatehouse/application/sessions"
 	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
-	"gatehouse/domain/session"
-	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
 	"gatehouse/ports"
@@ -52,55 +51,22 @@ func (o *Operator) FindUser(ctx context.Context, email string) (user.User, error
 // SetRoles replaces the roles of the user with the address. It counts from the
 // user's next request on.
 func (o *Operator) SetRoles(ctx context.Context, email string, roles []user.Role) (user.User, error) {
-	return o.change(ctx, email, audit.RolesChanged, nil, func(u *user.User) error { return u.SetRoles(roles, o.Now()) })
+	return o.change(ctx, email, Change{Roles: &roles})
 }
 
 // SetStatus enables or disables the user with the address. Disabling ends every
 // session of theirs, and voids the links that were sent for the account: whoever
 // asked for them may be the reason.
 func (o *Operator) SetStatus(ctx context.Context, email string, s user.Status) (user.User, error) {
-	var void []ticket.Purpose
-	if s == user.Disabled {
-		void = ticket.Purposes()
-	}
-	u, err := o.change(ctx, email, audit.StatusChanged, void, func(u *user.User) error {
-		if s == user.Disabled {
-			u.Disable(o.Now())
-		} else {
-			u.Enable(o.Now())
-		}
-		return nil
-	})
-	if err != nil || s != user.Disabled {
-		return u, err
-	}
-	// They are dead already; this makes room, and leaves behind why.
-	return u, o.Sessions.EndAll(ctx, user.ID{}, u.ID(), session.AccountDisabled, session.Key{})
+	return o.change(ctx, email, Change{Status: s})
 }
 
-// change alters the user and writes down what the roles and the status are then.
-func (o *Operator) change(ctx context.Context, email string, event audit.Event, void []ticket.Purpose, change func(*user.User) error) (user.User, error) {
+func (o *Operator) change(ctx context.Context, email string, c Change) (user.User, error) {
 	u, err := o.FindUser(ctx, email)
 	if err != nil {
 		return user.User{}, err
 	}
-	book, with := journal.Book{Random: o.Random, Now: o.Now}, &ports.Along{Void: void}
-	return o.Users.Update(ctx, u.ID(), func(u *user.User) error {
-		if err := change(u); err != nil {
-			return err
-		}
-		with.Audit = []audit.Entry{book.Entry(ctx, event, audit.Success, user.ID{}, audit.Of(u.ID()),
-			"roles", roleNames(u.Roles()), "status", u.Status().String())}
-		return nil
-	}, with)
-}
-
-func roleNames(roles []user.Role) string {
-	names := make([]string, len(roles))
-	for i, r := range roles {
-		names[i] = r.String()
-	}
-	return strings.Join(names, " ")
+	return changer{o.Users, o.Sessions, journal.Book{Random: o.Random, Now: o.Now}}.change(ctx, user.ID{}, u.ID(), c)
 }
 
 // RemoveFactor takes the second factor of the user with the address away, for

@@ -18,6 +18,7 @@ import (
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
+	"gatehouse/ports"
 	"gatehouse/tests/house"
 )
 
@@ -52,6 +53,10 @@ func (l *log) Rows(_ context.Context, day string, after int64, limit int) (page 
 }
 
 func (l *log) RowsOf(context.Context, user.ID, int) ([]audit.Row, error) { return nil, nil }
+
+func (l *log) Search(context.Context, ports.AuditQuery) (ports.AuditPage, error) {
+	return ports.AuditPage{}, nil
+}
 
 // The log has rows on three days, the last one more than a page of them.
 const first, second, third = "2026-11-24", "2026-11-25", "2026-11-26"

@@ -176,14 +176,19 @@ func (s *Service) Rotate(ctx context.Context, r session.Resumed, u user.User) (S
 // List returns the caller's sessions that are good now, the most recently begun
 // first.
 func (s *Service) List(ctx context.Context, r session.Resumed) ([]session.Session, error) {
-	all, err := s.Directory.List(ctx, r.User.ID())
+	return s.ListOf(ctx, r.User)
+}
+
+// ListOf returns the sessions of a user as [Service.List] does those of the caller.
+func (s *Service) ListOf(ctx context.Context, u user.User) ([]session.Session, error) {
+	all, err := s.Directory.List(ctx, u.ID())
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now()
 	good := all[:0]
 	for _, one := range all {
-		if (session.Resumed{Session: one, User: r.User}).Good(now) {
+		if (session.Resumed{Session: one, User: u}).Good(now) {
 			good = append(good, one)
 		}
 	}
@@ -193,11 +198,17 @@ func (s *Service) List(ctx context.Context, r session.Resumed) ([]session.Sessio
 // End ends one of the caller's sessions, the present one if it is named. It
 // returns fault.NotFound if the caller has none such.
 func (s *Service) End(ctx context.Context, r session.Resumed, id session.ID) error {
-	one, err := s.Directory.EndOne(ctx, r.User.ID(), id, s.because(session.EndedByOwner))
+	return s.EndOne(ctx, r.User.ID(), r.User.ID(), id, session.EndedByOwner)
+}
+
+// EndOne has the actor end one session of a user. It returns fault.NotFound if
+// the user has none such.
+func (s *Service) EndOne(ctx context.Context, actor, id user.ID, one session.ID, why session.Reason) error {
+	ended, err := s.Directory.EndOne(ctx, id, one, s.because(why))
 	if err != nil {
 		return err
 	}
-	return s.tell(ctx, r.User.ID(), session.EndedByOwner, one)
+	return s.tell(ctx, actor, why, ended)
 }
 
 // EndOthers ends all of the caller's sessions but the present one.

@@ -117,6 +117,10 @@ func Product(p product.Product) Resource {
 	return Resource{kind: KindProduct, product: &p, owner: p.OwnerID()}
 }
 
+// Of is what a user owns of a kind that is not looked at closer: their sessions,
+// or, of KindUser, the account itself.
+func Of(k Kind, owner user.ID) Resource { return Resource{kind: k, owner: owner} }
+
 // Any is a kind of resource without a particular one in view.
 func Any(k Kind) Resource { return Resource{kind: k} }
 
@@ -125,10 +129,13 @@ func (r Resource) Kind() Kind { return r.kind }
 
 // ID names the thing among those of its kind; "" where none is in view.
 func (r Resource) ID() string {
-	if r.product == nil {
-		return ""
+	switch {
+	case r.product != nil:
+		return r.product.ID().String()
+	case r.kind == KindUser && !r.owner.IsZero():
+		return r.owner.String()
 	}
-	return r.product.ID().String()
+	return ""
 }
 
 // Decision is the answer to one question.

@@ -148,6 +148,33 @@ type Row struct {
 	Hash Hash
 }
 
+// Place is where a row is kept in the log. Places are ordered by the day and then
+// by Seq; the zero Place is none.
+type Place struct {
+	Day string // "2006-01-02"
+	Seq int64
+}
+
+// Before reports whether p comes before o.
+func (p Place) Before(o Place) bool {
+	return p.Day < o.Day || p.Day == o.Day && p.Seq < o.Seq
+}
+
+// IsZero reports whether p is no place.
+func (p Place) IsZero() bool { return p == Place{} }
+
+// ParseEvent reads what may be the name of an event: lower-case letters, '_' and
+// '.', up to 64 of them. Whether there is such an event is not asked: a log may
+// hold those of another release.
+func ParseEvent(s string) (Event, bool) {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && c != '_' && c != '.' {
+			return "", false
+		}
+	}
+	return Event(s), len(s) >= 1 && len(s) <= 64
+}
+
 // Head is the last row of a day, kept apart from the rows, so that one removed
 // from the end is missed too.
 type Head struct {

@@ -12,10 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
-
 	"gatehouse/domain/fault"
+	"gatehouse/domain/text"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
 )
@@ -213,12 +211,8 @@ func ParseStatus(s string) (Status, bool) {
 
 func (s Status) String() string { return s.name }
 
-// Fold gives the form in which texts are searched: without regard to case
-// (Unicode case folding) and to how accents and Hangul are composed (NFC).
-// Stores keep folded texts beside the true ones, so that all agree.
-func Fold(s string) string {
-	return norm.NFC.String(cases.Fold().String(norm.NFC.String(s)))
-}
+// Fold gives the form in which texts of products are searched.
+func Fold(s string) string { return text.Fold(s) }
 
 // instant is the precision that every store keeps: UTC, microseconds.
 func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

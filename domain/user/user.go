@@ -20,6 +20,9 @@ import (
 // MaxNameLength is the greatest length of a user's name, in code points.
 const MaxNameLength = 100
 
+// MaxRoles is how many roles a user has at the most.
+const MaxRoles = 32
+
 // ID identifies a user.
 type ID struct{ uuid.UUID }
 
@@ -143,12 +146,19 @@ func (u *User) ChangePassword(h PasswordHash, now time.Time) {
 // hashing were raised. Sessions live on.
 func (u *User) Rehash(h PasswordHash) { u.passwordHash = h }
 
-// SetRoles replaces the roles. It refuses an empty set, and the role
-// "anonymous", which is who has not signed in.
+// SetRoles replaces the roles. It refuses an empty set, more than [MaxRoles], and
+// the role "anonymous", which is who has not signed in. Where the roles are these
+// already, nothing is changed.
 func (u *User) SetRoles(roles []Role, now time.Time) error {
+	set := slices.Clone(roles)
+	slices.SortFunc(set, func(a, b Role) int { return strings.Compare(a.name, b.name) })
+	set = slices.Compact(set)
 	var v fault.Validation
-	if len(roles) == 0 {
+	switch {
+	case len(set) == 0:
 		v.Add("/roles", "required", "A user has at least one role.")
+	case len(set) > MaxRoles:
+		v.Add("/roles", "too_many", "A user has at most 32 roles.")
 	}
 	if slices.Contains(roles, RoleAnonymous) {
 		v.Add("/roles", "invalid_value", "The role anonymous belongs to visitors who have not signed in.")
@@ -156,9 +166,10 @@ func (u *User) SetRoles(roles []Role, now time.Time) error {
 	if err := v.Err(); err != nil {
 		return err
 	}
-	set := slices.Clone(roles)
-	slices.SortFunc(set, func(a, b Role) int { return strings.Compare(a.name, b.name) })
-	u.roles = slices.Compact(set)
+	if slices.Equal(set, u.roles) {
+		return nil
+	}
+	u.roles = set
 	u.touch(now)
 	return nil
 }

@@ -21,6 +21,8 @@ var ledgerChecks = []check[RecordStores]{
 	{"every day has a chain of its own", ledgerDays},
 	{"rows are read page by page", ledgerPages},
 	{"lists what a user did and met with", ledgerRowsOf},
+	{"a search of the log goes from the newest", ledgerSearch},
+	{"what is appended pushes nothing out of the pages", ledgerSearchBesideWriters},
 	{"all is recorded or nothing", ledgerAllOrNothing},
 	{"letters are recorded too", ledgerLetters},
 	{"entries at once leave one unbroken chain", ledgerAtOnce},
@@ -266,6 +268,7 @@ func ledgerCancelled(t tester, s RecordStores) {
 		"Rows":             second(s.Log.Rows(ctx, e.Day(), 0, 10)),
 		"Rows of no day":   second(s.Log.Rows(ctx, "2020-01-01", 0, 10)),
 		"RowsOf":           second(s.Log.RowsOf(ctx, u.ID(), 10)),
+		"Search":           second(s.Log.Search(ctx, ports.AuditQuery{Limit: 10})),
 	})
 	s.wantLog(t, e)
 	s.wantLetters(t, u.ID())

@@ -22,7 +22,9 @@ func soundRecords() RecordStores {
 
 func TestAlongChecksCanFail(t *testing.T)  { prove(t, alongChecks, soundRecords, alongMutants) }
 func TestFactorChecksCanFail(t *testing.T) { prove(t, factorChecks, soundRecords, factorMutants) }
-func TestLedgerChecksCanFail(t *testing.T) { prove(t, ledgerChecks, soundRecords, ledgerMutants) }
+func TestLedgerChecksCanFail(t *testing.T) {
+	prove(t, ledgerChecks, soundRecords, slices.Concat(ledgerMutants, searchLedgerMutants))
+}
 func TestTicketChecksCanFail(t *testing.T) { prove(t, ticketChecks, soundRecords, ticketMutants) }
 func TestAnswerChecksCanFail(t *testing.T) { prove(t, answerChecks, soundRecords, answerMutants) }
 func TestEventChecksCanFail(t *testing.T)  { prove(t, eventChecks, soundRecords, eventMutants) }

@@ -24,6 +24,14 @@ type auditLog struct {
 	heads  func(context.Context) ([]audit.Head, error)
 	rows   func(context.Context, string, int64, int) ([]audit.Row, error)
 	rowsOf func(context.Context, user.ID, int) ([]audit.Row, error)
+	search func(context.Context, ports.AuditQuery) (ports.AuditPage, error)
+}
+
+func (s auditLog) Search(ctx context.Context, q ports.AuditQuery) (ports.AuditPage, error) {
+	if s.search == nil {
+		return s.AuditLog.Search(ctx, q)
+	}
+	return s.search(ctx, q)
 }
 
 func (s auditLog) Heads(ctx context.Context) ([]audit.Head, error) {

@@ -22,6 +22,7 @@ type users struct {
 	update func(context.Context, user.ID, func(*user.User) error) (user.User, error)
 	delete func(context.Context, user.ID, func(user.User) error) error
 	list   func(context.Context, user.ID, int) ([]user.User, error)
+	search func(context.Context, ports.UserQuery) ([]user.User, error)
 }
 
 func (s users) Add(ctx context.Context, u user.User, with ...*ports.Along) error {
@@ -64,6 +65,13 @@ func (s users) List(ctx context.Context, after user.ID, limit int) ([]user.User,
 		return s.UserRepository.List(ctx, after, limit)
 	}
 	return s.list(ctx, after, limit)
+}
+
+func (s users) Search(ctx context.Context, q ports.UserQuery) ([]user.User, error) {
+	if s.search == nil {
+		return s.UserRepository.Search(ctx, q)
+	}
+	return s.search(ctx, q)
 }
 
 // userMutant makes a mutant out of the methods that replace those of the real

@@ -120,7 +120,7 @@ func proveOne[S any](t tester, c check[S], open func() S, mutants []mutant[S]) {
 }
 
 func TestUserChecksCanFail(t *testing.T) {
-	prove(t, userChecks, func() ports.UserRepository { return memory.New().Users() }, slices.Concat(userMutants, leavingUserMutants))
+	prove(t, userChecks, func() ports.UserRepository { return memory.New().Users() }, slices.Concat(userMutants, leavingUserMutants, searchUserMutants))
 }
 
 func soundSessions() SessionStores {

@@ -33,6 +33,10 @@ var userChecks = []check[ports.UserRepository]{
 	{"nothing handed out is shared", usersShareNothing},
 	{"the list goes by id", usersList},
 	{"pages hold everybody once", usersPages},
+	{"a search finds what stands in address or name", usersSearchText},
+	{"a search looks at the user of now", usersSearchFollows},
+	{"a search narrows by role, status and who may be seen", usersSearchNarrows},
+	{"the pages of a search hold everybody once", usersSearchPages},
 	{"a cancelled context is an outage", usersCancelled},
 	{"who hangs up during an update changes nothing", usersHangUp},
 	{"who hangs up during a deletion deletes nothing", usersHangUpDelete},
@@ -299,6 +303,7 @@ func usersCancelled(t tester, users ports.UserRepository) {
 		"Delete":               users.Delete(ctx, u.ID(), goInPeace),
 		"Delete of nobody":     users.Delete(ctx, userID(2), goInPeace),
 		"List":                 second(users.List(ctx, user.ID{}, 10)),
+		"Search":               second(users.Search(ctx, everyUser())),
 		"Add of who is there":  users.Add(ctx, u),
 		"List of what is none": second(users.List(ctx, userID(9), 10)),
 	})

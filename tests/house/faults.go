@@ -148,6 +148,10 @@ func (s faultyUsers) List(ctx context.Context, after user.ID, limit int) ([]user
 	return asked(s.f, "Users.List", func() ([]user.User, error) { return s.UserRepository.List(ctx, after, limit) })
 }
 
+func (s faultyUsers) Search(ctx context.Context, q ports.UserQuery) ([]user.User, error) {
+	return asked(s.f, "Users.Search", func() ([]user.User, error) { return s.UserRepository.Search(ctx, q) })
+}
+
 type faultySessions struct {
 	ports.SessionRepository
 	f *Faults
@@ -247,6 +251,10 @@ func (s faultyLog) Rows(ctx context.Context, day string, after int64, limit int)
 
 func (s faultyLog) RowsOf(ctx context.Context, id user.ID, limit int) ([]audit.Row, error) {
 	return asked(s.f, "Log.RowsOf", func() ([]audit.Row, error) { return s.AuditLog.RowsOf(ctx, id, limit) })
+}
+
+func (s faultyLog) Search(ctx context.Context, q ports.AuditQuery) (ports.AuditPage, error) {
+	return asked(s.f, "Log.Search", func() (ports.AuditPage, error) { return s.AuditLog.Search(ctx, q) })
 }
 
 type faultyTickets struct {

@@ -102,6 +102,7 @@ func (h *Hasher) Outdated(stored user.PasswordHash) bool {
 type Options struct {
 	Verified bool
 	Rules    *guard.Rules // nil means the default ones
+	Policy   []access.Row // what stands in the policy beside the default rows
 	Max      int
 	Mailer   ports.Mailer // nil means the mailbox
 }
@@ -125,6 +126,8 @@ type House struct {
 	Mailing  *mailing.Service
 	Operator *administration.Operator
 	Policies *administration.Policies
+
+	Administration *administration.Service
 }
 
 // New returns an application in which nobody has registered.
@@ -166,6 +169,7 @@ func New(t testing.TB, o Options) *House {
 	h.must(err)
 	table, err := configs.DefaultPolicy()
 	h.must(err)
+	table.Rows = append(table.Rows, o.Policy...)
 	for i := range table.Rows {
 		table.Rows[i].ID = access.PolicyID{UUID: h.Random.ID(Noon)}
 	}
@@ -178,6 +182,9 @@ func New(t testing.TB, o Options) *House {
 		Rehearsal: decider, Vocabulary: vocabulary, Random: h.Random, Now: h.Now,
 	}}
 	h.Products = products.New(products.Config{Products: store, Answers: faultyAnswers{db.Answers(), f}, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
+	h.Administration = administration.New(administration.Config{
+		Users: users, Log: log, Sessions: h.Sessions, Gate: h.Gate, Random: h.Random, Now: h.Now,
+	})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}
 	return h
 }

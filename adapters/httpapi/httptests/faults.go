@@ -150,6 +150,10 @@ func (b brokenUsers) Delete(ctx context.Context, id user.ID, check func(user.Use
 	return hitThen(ctx, b.f, "users", func() error { return b.UserRepository.Delete(ctx, id, check, with...) })
 }
 
+func (b brokenUsers) Search(ctx context.Context, q ports.UserQuery) ([]user.User, error) {
+	return asked(ctx, b.f, "users", func() ([]user.User, error) { return b.UserRepository.Search(ctx, q) })
+}
+
 type brokenSessions struct {
 	ports.SessionRepository
 	f *Faults
@@ -311,6 +315,10 @@ type brokenAudit struct {
 
 func (b brokenAudit) RowsOf(ctx context.Context, id user.ID, limit int) ([]audit.Row, error) {
 	return asked(ctx, b.f, "audit", func() ([]audit.Row, error) { return b.AuditLog.RowsOf(ctx, id, limit) })
+}
+
+func (b brokenAudit) Search(ctx context.Context, q ports.AuditQuery) (ports.AuditPage, error) {
+	return asked(ctx, b.f, "audit", func() (ports.AuditPage, error) { return b.AuditLog.Search(ctx, q) })
 }
 
 type brokenLimiter struct {

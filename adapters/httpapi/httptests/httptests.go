@@ -168,7 +168,10 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 	})
 	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
 	why := &administration.Explainer{Users: st.Users, Products: st.Products, Gate: policed}
-	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Explainer: why, Devices: st.Devices, Random: st.Random, Now: now}
+	admin := administration.New(administration.Config{
+		Users: st.Users, Log: st.Audit, Sessions: ss, Gate: policed, Random: st.Random, Now: now,
+	})
+	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
 func (a *App) listen() {
@@ -390,6 +393,9 @@ func Run(t *testing.T, open Open) {
 		{"forged cookies", testForgedCookies}, {"safe methods", testSafeMethods}, {"forwarded", testForwarded}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"totals", testTotals}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},
 		{"parallel patches", testParallelPatches}, {"sign-out races", testSignOutRaces}, {"outages", testOutages},
+		{"administered users", testAdminUsers}, {"administration denied", testAdminDenied}, {"administered roles and status", testAdminChange},
+		{"administration takes a proof", testAdminProof}, {"administered sessions", testAdminSessions}, {"admins at once", testAdminLast},
+		{"walk of users", testAdminWalk}, {"audit log read", testAdminAudit},
 		{"service", testService},
 	})
 	if !t.Failed() {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,11 +85,14 @@ func abouts(route string) []string {
 	path := strings.Fields(route)[1]
 	for prefix, all := range map[string][]string{
 		"/products/{id}": {"archived", "deleted", "draft", "missing", "published"}, "/me/sessions/{id}": {"ended", "foreign", "missing", "own"},
-		"/docs/{asset}": {"missing", "present"},
+		"/docs/{asset}": {"missing", "present"}, "/admin/users/{id}/sessions/{sessionId}": {"ended", "foreign", "missing"},
 	} {
 		if strings.HasPrefix(path, prefix) {
 			return all
 		}
+	}
+	if strings.HasSuffix(path, "/admin/users/{id}") || strings.HasSuffix(path, "/admin/users/{id}/sessions") {
+		return []string{"missing", "present"}
 	}
 	if route == "GET /products" {
 		return []string{"archived", "deleted", "draft", "published"}
@@ -293,6 +297,19 @@ type ask struct {
 	word func(*Answer) string
 }
 
+// user is the one that the row is about, by id.
+func (s *scene) user() string {
+	if s.about == "missing" {
+		return missing
+	}
+	return s.account(s.owner).ID().String()
+}
+
+// ofUser is a request about a user.
+func ofUser(rest string, body any) func(*scene) ask {
+	return func(s *scene) ask { return ask{path: "/admin/users/" + s.user() + rest, body: body} }
+}
+
 // to is a request that needs no more than a path and a body.
 func to(path string, body any) func(*scene) ask {
 	return func(*scene) ask { return ask{path: path, body: body} }
@@ -369,6 +386,31 @@ var asks = map[string]func(*scene) ask{
 		}
 		return ask{path: "/admin/policies/explain", body: body, word: func(a *Answer) string { return a.Text("decision") }}
 	},
+
+	"GET /admin/users": func(s *scene) ask {
+		return ask{path: "/admin/users?q=" + url.QueryEscape(s.owner.Email), word: func(a *Answer) string {
+			if slices.Contains(a.Items("id"), s.user()) {
+				return "listed"
+			}
+			return "hidden"
+		}}
+	},
+	"GET /admin/users/{id}":             ofUser("", nil),
+	"PATCH /admin/users/{id}":           ofUser("", obj{"status": "disabled", "roles": []string{"custom"}}),
+	"GET /admin/users/{id}/sessions":    ofUser("/sessions", nil),
+	"DELETE /admin/users/{id}/sessions": ofUser("/sessions", nil),
+	"DELETE /admin/users/{id}/sessions/{sessionId}": func(s *scene) ask {
+		whose := s.signIn("other")
+		id, one := s.account(whose).ID().String(), missing
+		if s.about != "missing" {
+			one = whose.Do("GET", "/me/sessions", nil).Items("id")[0]
+		}
+		if s.about == "ended" {
+			whose.Do("POST", "/logout", nil).Want(204, "")
+		}
+		return ask{path: "/admin/users/" + id + "/sessions/" + one}
+	},
+	"GET /admin/audit": to("/admin/audit", nil),
 
 	"GET /livez":        to("/livez", nil),
 	"GET /readyz":       to("/readyz", nil),

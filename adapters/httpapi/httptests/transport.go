@@ -46,6 +46,7 @@ func writes(t *testing.T, app *App) []write {
 		{mina, "POST", "/products", teapot()},
 		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
 		{admin, "POST", "/admin/policies/explain", obj{"roles": []string{"user"}, "action": "read"}},
+		{admin, "PATCH", "/admin/users/" + kim.id(), obj{"status": "active", "roles": []string{"user"}}},
 	}
 	listed := 0
 	for _, item := range app.contract.doc.Paths.Map() {
