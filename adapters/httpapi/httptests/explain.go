@@ -73,6 +73,16 @@ func testExplain(t *testing.T, open Open) {
 	admin.Do("POST", path, `{"roles":[`+strings.Repeat(`"user",`, 200)+`"user"],"action":"read"}`).WantFaults("/roles", "out_of_range")
 	admin.Do("POST", path, "{").Want(400, "malformed_json")
 
+	// What cannot be looked at is not explained, and not missing.
+	for _, port := range []string{"users", "products", "authorizer"} {
+		app.Faults.Break(port, outage)
+		admin.Do("POST", path, obj{"userId": id, "action": "read", "productId": published}).Want(503, "unavailable")
+		app.Faults.Break(port, nil)
+	}
+	app.Faults.Break("ledger", outage)
+	owner.Do("POST", path, obj{"roles": []string{}, "action": "read"}).Want(503, "unavailable")
+	app.Faults.Break("ledger", nil)
+
 	// Who may not ask is told that first.
 	owner.Do("POST", path, "{").Want(403, "forbidden")
 	app.Anonymous().Do("POST", path, "{").Want(401, "unauthenticated")
