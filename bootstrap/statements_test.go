@@ -205,6 +205,7 @@ func TestStatements(t *testing.T) {
 		c.want(200, "POST", "/login", account)
 	}
 	makeAdmin(t, url, ids[root])
+	anns, bobs := ids[ann], ids[bob]
 	lamp := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"},"status":"published"}`)["id"])
 	other := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Other","price":{"amount":1,"currency":"USD"}}`)["id"])
 	session := ann.want(200, "GET", "/me/sessions", "")["items"].([]any)[0].(map[string]any)["id"]
@@ -232,7 +233,7 @@ func TestStatements(t *testing.T) {
 		{"my name", ann, "PATCH", "/me", `{"name":"Ann"}`, 200, 2, 1},
 		{"my sessions", ann, "GET", "/me/sessions", "", 200, 2, 0},
 		{"a session that is not mine", bob, "DELETE", "/me/sessions/" + fmt.Sprint(session), "", 404, 1, 1},
-		{"all about me", ann, "GET", "/me/export", "", 200, 7, 2},
+		{"all about me", ann, "GET", "/me/export", "", 200, 8, 2},
 		{"my other sessions", ann, "DELETE", "/me/sessions", "", 204, 1, 1},
 
 		{"a product, signed in", ann, "GET", path, "", 200, 2, 0},
@@ -252,6 +253,16 @@ func TestStatements(t *testing.T) {
 		{"a change of what is another's", bob, "PATCH", path, `{"stock":8}`, 403, 2, 2},
 		{"a deletion of what is another's", bob, "DELETE", path, "", 403, 2, 2},
 		{"why, to who may not ask", bob, "POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 403, 1, 2},
+		{"whom it is shared with", ann, "GET", path + "/grants", "", 200, 2, 0},
+		{"whom another's is shared with", bob, "GET", path + "/grants", "", 403, 2, 2},
+		{"sharing", ann, "PUT", path + "/grants/" + bobs, `{"role":"editor"}`, 200, 2, 9},
+		{"sharing again", ann, "PUT", path + "/grants/" + bobs, `{"role":"editor"}`, 200, 2, 0},
+		{"a change of what is shared", bob, "PATCH", path, `{"stock":9}`, 200, 2, 1},
+		{"what is shared", bob, "GET", path, "", 200, 2, 0},
+		{"a list with what is shared", bob, "GET", "/products", "", 200, 2, 0},
+		{"sharing no more", ann, "DELETE", path + "/grants/" + bobs, "", 204, 2, 8},
+		{"a transfer", root, "PUT", path + "/owner", `{"ownerId":"` + bobs + `"}`, 200, 2, 8},
+		{"a transfer back", root, "PUT", path + "/owner", `{"ownerId":"` + anns + `"}`, 200, 2, 8},
 		{"a deletion", ann, "DELETE", "/products/" + other, "", 204, 2, 1},
 
 		{"users", root, "GET", "/admin/users?limit=2&status=active&role=user", "", 200, 2, 0},

@@ -21,8 +21,9 @@ func TestPolicyCheckWhy(t *testing.T) {
 			l.want(0, "", why("--user", "owner@demo.example.com", "--action", "update", "--product", id),
 				"allow: by the row: user, product, update, own, allow\n", "row:     p, user, product, update, own, allow\n", "for the roles: anonymous, user\n")
 			l.want(0, "", why("--roles", "user", "--action", "update", "--product", id),
-				"deny: no row allows it; nearest: user, product, update, own, allow (not own); a row speaks for it to moderator\n",
+				"deny: no row allows it; nearest: user, product, update, own, allow (not own); user, product, update, editor, allow (not editor); a row speaks for it to moderator\n",
 				"nearest: p, user, product, update, own, allow (the condition own does not hold)\n",
+				"nearest: p, user, product, update, editor, allow (the condition editor does not hold)\n",
 				"nearest: p, moderator, product, update, any, allow (the role moderator is none of theirs)\n")
 			l.want(0, "", why("--roles", "admin,user", "--action", "read", "--product", id), "allow: by the row: ")
 			l.want(0, "", why("--roles", "moderator", "--action", "read", "--resource", "audit"), "deny: no row allows it to these roles; a row speaks for it to admin\n")

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // steps are the names of all steps, the same over both databases.
 var steps = []string{
 	"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql", "0005_past_sessions.sql",
-	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql", "0013_idempotency_keys.sql", "0014_product_events.sql",
+	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql",
+	"0012_product_grants.sql", "0013_idempotency_keys.sql", "0014_product_events.sql",
 	"0016_administration.sql",
 }
 
@@ -30,7 +31,7 @@ var steps = []string{
 // sessions are kept in different shapes.
 var tables = []string{
 	"users", "products", "policies", "role_inherits", "policy_state", "policy_versions",
-	"audit_log", "audit_heads", "tickets", "outbox", "second_factors", "throttles", "server_keys", "idempotency_keys", "product_events",
+	"audit_log", "audit_heads", "tickets", "outbox", "second_factors", "throttles", "server_keys", "product_grants", "idempotency_keys", "product_events",
 }
 
 // each runs a test over both databases, both of them empty.
@@ -199,7 +200,8 @@ func TestUsersTakeWhatIsTheirs(t *testing.T) {
 	const foreignLite = `SELECT m.name || '.' || f."from" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
 		WHERE f."table" = 'users' AND f.on_delete = 'CASCADE' ORDER BY 1`
 	want := []string{
-		"outbox.user_id", "past_sessions.user_id", "products.owner_id", "second_factors.user_id", "tickets.user_id", "user_sessions.user_id",
+		"idempotency_keys.user_id", "outbox.user_id", "past_sessions.user_id", "product_events.owner_id", "product_grants.user_id", "products.owner_id",
+		"second_factors.user_id", "tickets.user_id", "user_sessions.user_id",
 	}
 	each(t, func(t *testing.T, db *sql.DB, m *migrations.Migrator) {
 		wantUp(t, m, steps)

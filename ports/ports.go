@@ -58,7 +58,7 @@ type UserRepository interface {
 	// it cannot be kept its error is returned and nothing is kept.
 	Update(ctx context.Context, id user.ID, change func(*user.User) error, with ...*Along) (user.User, error)
 	// Delete deletes the user, and with it its sessions and what is left of
-	// past ones, products, tickets, second factor and letters not yet sent, if
+	// past ones, products, grants, tickets, second factor and letters not yet sent, if
 	// check, called with what is stored, returns nil, as one step: what is
 	// deleted is what was checked, and nothing is added for the user later. Else
 	// it returns check's error as it is. check may run more than once and must
@@ -182,29 +182,33 @@ type FactorRepository interface {
 // ProductRepository keeps the products. Implementations pass
 // portstest.Products.
 type ProductRepository interface {
-	// Add stores a new product, and with it what goes along. It returns
-	// fault.Conflict if the id is taken and fault.NotFound if there is no user
-	// with the id of the owner.
+	// Add stores a new product with its grants, and with it what goes along. It
+	// returns fault.Conflict if the id is taken and fault.NotFound if there is no
+	// user with the id of the owner, or of a grant.
 	Add(ctx context.Context, p product.Product, with ...*Along) error
-	// Find returns the product, or fault.NotFound.
+	// Find returns the product with its grants, or fault.NotFound.
 	Find(ctx context.Context, id product.ID) (product.Product, error)
-	// List returns the products that the query means, in its order.
+	// List returns the products that the query means, in its order, each with its
+	// grants.
 	List(ctx context.Context, q ProductQuery) ([]product.Product, error)
 	// Count returns how many products the pages of the query hold together:
 	// those that it means, without regard to Sort, After and Limit.
 	Count(ctx context.Context, q ProductQuery) (int, error)
-	// Update applies change to the stored product as one step, of concurrent
-	// updates none is lost, and returns what is stored then. If change returns
-	// an error, Update returns it as it is and keeps nothing; if change leaves
-	// the version as it was, nothing is written. change may run more than once
-	// and must not call the store. It returns fault.NotFound if there is no
-	// such product, or no user with the id of its new owner. What goes along is
-	// kept in the same step, as in UserRepository.Update; the tickets in it are
-	// those of the product's owner.
+	// Update applies change to the stored product, with its grants, as one step,
+	// of concurrent updates none is lost, and returns what is stored then. If
+	// change returns an error, Update returns it as it is and keeps nothing; if
+	// change leaves the version as it was, nothing but the grants is written, and
+	// those only if they are others. change may run more than once and must not
+	// call the store. What it saw of the grants holds until all is written, but
+	// for those to users who are deleted meanwhile. It returns fault.NotFound if
+	// there is no such product, and product.ErrNobody if there is no active user
+	// with the id of its new owner, or no user with that of a new grant. What
+	// goes along is kept in the same step, as in UserRepository.Update; the tickets
+	// in it are those of the product's owner.
 	Update(ctx context.Context, id product.ID, change func(*product.Product) error, with ...*Along) (product.Product, error)
-	// Delete deletes the product if check, called with what is stored, returns
-	// nil, as one step: what is deleted is what was checked. Else it returns
-	// check's error as it is. check may run more than once. It returns
+	// Delete deletes the product with its grants if check, called with what is
+	// stored, returns nil, as one step: what is deleted is what was checked. Else
+	// it returns check's error as it is. check may run more than once. It returns
 	// fault.NotFound if there is no such product. What goes along is kept in the
 	// same step.
 	Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*Along) error

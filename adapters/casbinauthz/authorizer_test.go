@@ -87,6 +87,12 @@ func thing(owner byte, s product.Status) access.Resource {
 	return access.Product(product.Restore(product.State{OwnerID: user.ID{UUID: uuid.UUID{owner}}, Status: s}))
 }
 
+func shared(owner, with byte, r product.GrantRole) access.Resource {
+	return access.Product(product.Restore(product.State{
+		OwnerID: user.ID{UUID: uuid.UUID{owner}}, Status: product.StatusDraft, Grants: []product.Grant{{UserID: user.ID{UUID: uuid.UUID{with}}, Role: r}},
+	}))
+}
+
 // Casbin and the plain reading of the rules in package memory agree on random
 // policies, roles, inheritance and products, in the decision, the filter and
 // the roles.
@@ -99,7 +105,7 @@ func TestAgreesWithThePlainReading(t *testing.T) {
 		seen := map[string]bool{}
 		for range rapid.IntRange(1, 12).Draw(rt, "rows") {
 			r := access.Row{Role: word("role", roles...), Resource: word("resource", "product", "user"), Action: word("action", "read", "update"),
-				Condition: word("condition", "any", "own", "published"), Effect: word("effect", "allow", "allow", "deny")}
+				Condition: word("condition", "any", "own", "published", "viewer", "editor"), Effect: word("effect", "allow", "allow", "deny")}
 			if !seen[r.String()] {
 				seen[r.String()] = true
 				now.Rows = append(now.Rows, r)
@@ -132,6 +138,7 @@ func TestAgreesWithThePlainReading(t *testing.T) {
 			}
 			for _, res := range []access.Resource{
 				thing(0, product.StatusDraft), thing(1, product.StatusDraft), thing(1, product.StatusPublished), thing(2, product.StatusPublished), thing(2, product.StatusArchived),
+				shared(2, 1, product.Viewer), shared(2, 1, product.Editor), shared(1, 2, product.Editor),
 			} {
 				got, err := ours.Decide(action, res)
 				if err != nil {

@@ -40,7 +40,7 @@ func (d *DB) failed(op string, err error, missing error) error {
 		return missing
 	case duplicate(err):
 		return errTaken.Because(cause)
-	case orphan(err): // all foreign keys of ours point at users
+	case orphan(err): // all foreign keys of ours point at users, but those to a product that is held meanwhile
 		return user.ErrUnknown.Because(cause)
 	}
 	return cause

@@ -46,6 +46,9 @@ func (c *condition) filter(f access.Filter) error {
 	case access.Compare:
 		c.compare(f)
 		return nil
+	case access.Granted:
+		c.granted(f)
+		return nil
 	}
 	// Not even "nothing": inside a Not that would be everything.
 	return fmt.Errorf("a filter that cannot be translated: %T", f)
@@ -110,6 +113,20 @@ func (c *condition) owner() string {
 		return "id"
 	}
 	return "owner_id"
+}
+
+// granted writes that the product is shared with the user in one of the roles;
+// nothing is shared with nobody, or in no role, and no user ever is.
+func (c *condition) granted(f access.Granted) {
+	if c.users || f.To.IsZero() || len(f.Roles) == 0 {
+		c.add("FALSE")
+		return
+	}
+	c.add("EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = ? AND g.role IN (?"+
+		strings.Repeat(", ?", len(f.Roles)-1)+"))", f.To.String())
+	for _, r := range f.Roles {
+		c.args = append(c.args, r.String())
+	}
 }
 
 var relations = map[access.Relation]string{

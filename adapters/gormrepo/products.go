@@ -38,20 +38,35 @@ type productRow struct {
 	Version         int64
 	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
 	UpdatedAt       time.Time `gorm:"autoUpdateTime:false"`
+	Sharing         int64     // raised with every change of the grants
+
+	grants sql.NullString // JSON, see grants.go
 }
 
 // TableName is for GORM.
 func (productRow) TableName() string { return "products" }
 
-// selectProduct reads the columns in the order of productRow.fields. The folded
-// texts are not among them: nobody reads those.
-const selectProduct = "SELECT id, owner_id, name, description, price_amount, price_currency, stock, status, version, created_at, updated_at" +
-	" FROM products WHERE "
+// selectOnPostgres and selectOnSQLite read the columns in the order of
+// productRow.fields. The folded texts are not among them: nobody reads those.
+const (
+	selectOnPostgres = selectColumns + grantsOnPostgres + fromProducts
+	selectOnSQLite   = selectColumns + grantsOnSQLite + fromProducts
+
+	selectColumns = "SELECT id, owner_id, name, description, price_amount, price_currency, stock, status, version, created_at, updated_at, sharing, "
+	fromProducts  = " FROM products WHERE "
+)
+
+func selectProduct(lite bool) string {
+	if lite {
+		return selectOnSQLite
+	}
+	return selectOnPostgres
+}
 
 func (r *productRow) fields() []any {
 	return []any{
 		&r.ID, &r.OwnerID, &r.Name, &r.Description, &r.PriceAmount, &r.PriceCurrency,
-		&r.Stock, &r.Status, &r.Version, &r.CreatedAt, &r.UpdatedAt,
+		&r.Stock, &r.Status, &r.Version, &r.CreatedAt, &r.UpdatedAt, &r.Sharing, &r.grants,
 	}
 }
 
@@ -74,30 +89,46 @@ func (r *productRow) product() (product.Product, error) {
 	if !ok || !known || !valid {
 		return product.Product{}, fmt.Errorf("the row of product %q cannot be read", r.ID)
 	}
+	grants, err := readGrants(r.grants)
+	if err != nil {
+		return product.Product{}, fmt.Errorf("the row of product %q: %w", r.ID, err)
+	}
 	return product.Restore(product.State{
 		ID: id, OwnerID: owner, Name: r.Name, Description: r.Description,
 		Price: product.RestorePrice(r.PriceAmount, r.PriceCurrency), Stock: r.Stock, Status: status,
-		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Grants: grants,
 	}), nil
 }
 
 // Add stores a new product.
 func (s *Products) Add(ctx context.Context, p product.Product, with ...*ports.Along) error {
-	row := newProductRow(p)
-	_, err := s.db.do(ctx, step{op: "add product", owner: p.OwnerID(), write: func(tx *gorm.DB) (bool, error) {
-		return true, tx.Create(&row).Error
-	}}, with)
+	row, bare := newProductRow(p), p.Bare()
+	grants := grantStatements(bare, p)
+	act := step{op: "add product", owner: p.OwnerID(), write: func(tx *gorm.DB) (bool, error) {
+		if err := tx.Create(&row).Error; err != nil {
+			return false, err
+		}
+		return true, runAll(tx, grants)
+	}}
+	if len(grants) > 0 {
+		act.before = func(tx *gorm.DB) error { return s.db.lock(tx, concerned(bare, p)) }
+	}
+	_, err := s.db.do(ctx, act, with)
 	return err
 }
 
 // Find returns the product.
 func (s *Products) Find(ctx context.Context, id product.ID) (product.Product, error) {
-	var row productRow
-	if err := s.db.one(ctx, row.fields(), selectProduct+"id = ?", id.String()); err != nil {
-		return product.Product{}, s.db.failed("find product", err, product.ErrUnknown)
+	_, p, err := s.find(ctx, id)
+	return p, err
+}
+
+func (s *Products) find(ctx context.Context, id product.ID) (row productRow, p product.Product, err error) {
+	if err := s.db.one(ctx, row.fields(), selectProduct(s.db.lite)+"id = ?", id.String()); err != nil {
+		return row, p, s.db.failed("find product", err, product.ErrUnknown)
 	}
-	p, err := row.product()
-	return p, s.db.failed("find product", err, nil)
+	p, err = row.product()
+	return row, p, s.db.failed("find product", err, nil)
 }
 
 // List returns a page of products, with one statement.
@@ -148,7 +179,7 @@ func listStatement(q ports.ProductQuery, lite bool) (string, []any, error) {
 		q.Sort = product.NewestFirst
 	}
 	err := c.page(q.Sort, q.After, q.Limit)
-	return selectProduct + c.text.String(), c.args, err
+	return selectProduct(lite) + c.text.String(), c.args, err
 }
 
 // meant writes which products a query means, on whatever page.
@@ -219,59 +250,80 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 	return updated, nil
 }
 
-// update tries once; it is not done if the product was changed meanwhile.
+// update tries once; it is not done if the product, or who it is shared with,
+// was changed meanwhile.
 func (s *Products) update(ctx context.Context, id product.ID, change func(*product.Product) error, with []*ports.Along) (product.Product, bool, error) {
-	before, err := s.Find(ctx, id)
+	row, before, err := s.find(ctx, id)
 	if err != nil {
 		return product.Product{}, false, err
 	}
-	after := before
-	if err := change(&after); err != nil {
+	next := before
+	if err := change(&next); err != nil {
 		return product.Product{}, false, err
 	}
-	act := s.step("update product", before, with)
-	if after.Version() == before.Version() {
-		if after = before; !slices.ContainsFunc(with, something) {
-			return before, true, nil
-		}
-	} else {
-		act.write = func(tx *gorm.DB) (bool, error) { return replaceProduct(tx, before, newProductRow(after)) }
+	after := before.Became(next)
+	act := s.step("update product", row, before, after, with)
+	switch {
+	case after.Version() != before.Version() || !after.SameGrants(before):
+		act.write = row.becomes(before, after)
+	case !slices.ContainsFunc(with, something):
+		return before, true, nil
 	}
 	done, err := s.db.do(ctx, act, with)
 	return after, done, err
 }
 
-// replaceProduct puts the row in the place of the product that was read.
-func replaceProduct(tx *gorm.DB, before product.Product, row productRow) (bool, error) {
-	result := tx.Model(&productRow{}).
-		Where(unchanged, before.ID().String(), before.Version(), before.OwnerID().String()).
-		Updates(map[string]any{
+// becomes gives what writes a product, of which this is the row, in the place of
+// what it was. Each of the two, what it is and whom it is shared with, is written
+// only if the other is as it was read.
+func (r *productRow) becomes(before, after product.Product) func(tx *gorm.DB) (bool, error) {
+	columns := map[string]any{}
+	if after.Version() != before.Version() {
+		row := newProductRow(after)
+		columns = map[string]any{
 			"owner_id": row.OwnerID, "name": row.Name, "description": row.Description,
 			"name_fold": row.NameFold, "description_fold": row.DescriptionFold,
 			"price_amount": row.PriceAmount, "price_currency": row.PriceCurrency, "stock": row.Stock,
 			"status": row.Status, "version": row.Version, "updated_at": row.UpdatedAt,
-		})
-	return result.RowsAffected == 1, result.Error
+		}
+	}
+	var grants []statement
+	if !after.SameGrants(before) {
+		columns["sharing"], grants = r.Sharing+1, grantStatements(before, after)
+	}
+	return func(tx *gorm.DB) (bool, error) {
+		result := r.unchanged(tx.Model(&productRow{})).Updates(columns)
+		if result.Error != nil || result.RowsAffected != 1 {
+			return false, result.Error
+		}
+		return true, runAll(tx, grants)
+	}
 }
 
-// unchanged is the product that was read. The version alone says so; the owner
-// is named again so that no mistake about versions can let anybody write to
-// what has become another's.
-const unchanged = "id = ? AND version = ? AND owner_id = ?"
+// unchanged narrows a write to the product as it was read. The versions alone say
+// so; the owner is named again so that no mistake about versions can let anybody
+// write to what has become another's.
+func (r *productRow) unchanged(tx *gorm.DB) *gorm.DB {
+	return tx.Where(unchanged, r.ID, r.Version, r.OwnerID, r.Sharing)
+}
+
+const unchanged = "id = ? AND version = ? AND owner_id = ? AND sharing = ?"
 
 // step is one that changes nothing of the product that was read, but needs it to
-// be there still as it was. What goes along may point at its owner, who is kept
-// from being deleted first then: a deletion of the owner takes the owner before
-// the product.
-func (s *Products) step(op string, p product.Product, with []*ports.Along) step {
+// be there still as it was. Whom the change concerns, and, where something goes
+// along that may point at them, the owner, is kept from being deleted first: a
+// deletion of theirs takes the user before the product.
+func (s *Products) step(op string, row productRow, before, after product.Product, with []*ports.Along) step {
 	hold := func(tx *gorm.DB) (bool, error) {
-		return s.db.found(tx, "SELECT 1 FROM products WHERE "+unchanged, "FOR NO KEY UPDATE", p.ID().String(), p.Version(), p.OwnerID().String())
+		return s.db.found(tx, "SELECT 1 FROM products WHERE "+unchanged, "FOR NO KEY UPDATE", row.ID, row.Version, row.OwnerID, row.Sharing)
 	}
-	act := step{op: op, owner: p.OwnerID(), hold: hold, write: hold}
+	act := step{op: op, owner: before.OwnerID(), hold: hold, write: hold}
+	all := concerned(before, after)
 	if slices.ContainsFunc(with, something) {
-		act.before = func(tx *gorm.DB) error {
-			return must(s.db.found(tx, "SELECT 1 FROM users WHERE id = ?", "FOR KEY SHARE", p.OwnerID().String()))
-		}
+		all = append(all, concern{id: before.OwnerID(), missing: errMissed})
+	}
+	if len(all) > 0 || !after.SameGrants(before) { // more than one statement
+		act.before = func(tx *gorm.DB) error { return s.db.lock(tx, all) }
 	}
 	return act
 }
@@ -279,16 +331,16 @@ func (s *Products) step(op string, p product.Product, with []*ports.Along) step 
 // Delete deletes the product in one step.
 func (s *Products) Delete(ctx context.Context, id product.ID, check func(product.Product) error, with ...*ports.Along) error {
 	return contend(ctx, func() (bool, error) {
-		p, err := s.Find(ctx, id)
+		row, p, err := s.find(ctx, id)
 		if err != nil {
 			return false, err
 		}
 		if err := check(p); err != nil {
 			return false, err
 		}
-		act := s.step("delete product", p, with)
+		act := s.step("delete product", row, p, p, with)
 		act.write = func(tx *gorm.DB) (bool, error) {
-			result := tx.Where(unchanged, p.ID().String(), p.Version(), p.OwnerID().String()).Delete(&productRow{})
+			result := row.unchanged(tx).Delete(&productRow{})
 			return result.RowsAffected == 1, result.Error
 		}
 		return s.db.do(ctx, act, with)

@@ -50,6 +50,10 @@ func (s *Server) appendExport(b []byte, e accounts.Export, current session.ID) [
 	b = appendList(b, e.Audit, appendAudit)
 	b = append(b, `,"products":`...)
 	b = appendList(b, e.Products, appendProduct)
+	b = append(b, `,"grantsGiven":`...)
+	b = appendList(b, grantsOf(e.Products), appendGrantOf)
+	b = append(b, `,"grantsReceived":`...)
+	b = appendList(b, grantsOf(e.Shared, e.User.ID()), appendGrantOf)
 	return append(b, '}')
 }
 

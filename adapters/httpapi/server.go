@@ -5,9 +5,9 @@
 // Read [Config] and [New] first, then routes in this file, which is the whole
 // surface. The way of a request is middleware.go; a body is read by body.go,
 // an error becomes an answer in problem.go, and accounts.go, recovery.go,
-// email.go, factor.go, leaving.go, sessions.go, products.go, administration.go
-// and service.go hold the handlers. openapi.json is the same surface in words for
-// clients; a test compares the two.
+// email.go, factor.go, leaving.go, sessions.go, products.go, sharing.go,
+// administration.go and service.go hold the handlers. openapi.json is the same
+// surface in words for clients; a test compares the two.
 package httpapi
 
 import (
@@ -275,6 +275,10 @@ func (s *Server) routes() []route {
 		row("GET", "/products/{id}", "getProduct", s.public(s.getProduct)),
 		row("PATCH", "/products/{id}", "updateProduct", s.public(s.updateProduct)),
 		row("DELETE", "/products/{id}", "deleteProduct", s.public(s.deleteProduct)),
+		row("PUT", "/products/{id}/owner", "transferProduct", s.public(s.putOwner)),
+		row("GET", "/products/{id}/grants", "listProductGrants", s.public(s.listGrants)),
+		row("PUT", "/products/{id}/grants/{userId}", "shareProduct", s.public(s.putGrant)),
+		row("DELETE", "/products/{id}/grants/{userId}", "unshareProduct", s.public(s.deleteGrant)),
 		row("GET", "/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
 
 		row("POST", "/admin/policies/explain", "explainPolicy", s.private(s.explainPolicy)),

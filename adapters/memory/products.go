@@ -36,6 +36,9 @@ func (s *Products) Add(ctx context.Context, p product.Product, with ...*ports.Al
 		if err != nil {
 			return err
 		}
+		if err := s.concerned(p.Bare(), p); err != nil {
+			return err
+		}
 		defer keep()
 		s.put(p)
 		return nil
@@ -118,15 +121,14 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 		if err := change(&next); err != nil {
 			return product.Product{}, err
 		}
-		written := next.Version() != row.product.Version()
-		if !written {
-			if next = row.product; !slices.ContainsFunc(with, something) {
-				return next, nil
-			}
+		next = row.product.Became(next)
+		written := next.Version() != row.product.Version() || !next.SameGrants(row.product)
+		if !written && !slices.ContainsFunc(with, something) {
+			return next, nil
 		}
 		done, err := s.unchanged(ctx, row, with, func() error {
-			if !s.db.hasUser(next.OwnerID()) {
-				return user.ErrUnknown
+			if err := s.concerned(row.product, next); err != nil {
+				return err
 			}
 			if written {
 				s.put(next)
@@ -140,6 +142,20 @@ func (s *Products) Update(ctx context.Context, id product.ID, change func(*produ
 			return next, nil
 		}
 	}
+}
+
+// concerned returns product.ErrNobody if somebody is not there whom a change of
+// a product newly concerns, or if the new owner is not active, within a write.
+func (s *Products) concerned(before, after product.Product) error {
+	if owner, ok := s.db.users[after.OwnerID()]; after.OwnerID() != before.OwnerID() && (!ok || owner.user.Status() != user.Active) {
+		return product.ErrNobody
+	}
+	for _, g := range after.Grants() {
+		if !s.db.hasUser(g.UserID) {
+			return product.ErrNobody
+		}
+	}
+	return nil
 }
 
 // Delete implements ports.ProductRepository.

@@ -181,6 +181,12 @@ func (db *DB) forget(id user.ID) {
 	maps.DeleteFunc(db.answers, func(_ idempotency.ID, one idempotency.Kept) bool { return one.Caller == id })
 	maps.DeleteFunc(db.letters, func(_ uuid.UUID, row letterRow) bool { return row.letter.UserID == id })
 	maps.DeleteFunc(db.events, func(_ uuid.UUID, row eventRow) bool { return row.delivery.Event.Product().OwnerID() == id })
+	for at, row := range db.products {
+		if _, err := row.product.Unshare(id); err == nil {
+			row.revision = db.revision()
+			db.products[at] = row
+		}
+	}
 	delete(db.factors, id)
 }
 

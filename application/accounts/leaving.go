@@ -15,8 +15,8 @@ import (
 	"gatehouse/ports"
 )
 
-// Leave deletes the caller's account with its sessions, products, letters and
-// second factor, in one step; the audit log keeps that it was there, by its id.
+// Leave deletes the caller's account with its sessions, products, grants, letters
+// and second factor, in one step; the audit log keeps that it was there, by its id.
 // It returns [ErrWrongPassword] if the password is another, also if it became
 // another one meanwhile, access.ErrUnauthenticated if all sessions were ended
 // meanwhile, and user.ErrLastAdmin if nobody would be left to administer.
@@ -50,7 +50,8 @@ type Export struct {
 	Factor   factor.Factor     // the zero one if none is on
 	Letters  []mail.Letter     // not sent yet, the oldest first
 	Audit    []audit.Row       // the newest first, up to ExportedAudit
-	Products []product.Product // the oldest first
+	Products []product.Product // the oldest first, with the grants that were given
+	Shared   []product.Product // of others, shared with the user, the oldest first
 }
 
 // ExportedAudit is how many rows of the audit log an export holds at the most.
@@ -70,7 +71,11 @@ func (s *Service) Export(ctx context.Context, r session.Resumed) (Export, error)
 		func() (err error) { e.Factor, err = s.factorOf(ctx, id); return err },
 		func() (err error) { e.Letters, err = s.lettersTo(ctx, id); return err },
 		func() (err error) { e.Audit, err = s.Log.RowsOf(ctx, id, ExportedAudit); return err },
-		func() (err error) { e.Products, err = s.productsOf(ctx, id); return err },
+		func() (err error) { e.Products, err = s.allProducts(ctx, access.OwnedBy(id)); return err },
+		func() (err error) {
+			e.Shared, err = s.allProducts(ctx, access.GrantedTo(id, product.Viewer, product.Editor))
+			return err
+		},
 	} {
 		if err := read(); err != nil {
 			return Export{}, err
@@ -90,10 +95,10 @@ func (s *Service) lettersTo(ctx context.Context, id user.ID) ([]mail.Letter, err
 	return slices.DeleteFunc(all, func(l mail.Letter) bool { return l.Kind == mail.ConfirmNewEmail }), nil
 }
 
-// productsOf returns all products of the owner, the oldest first, so that what
-// is added meanwhile comes last and moves nothing.
-func (s *Service) productsOf(ctx context.Context, owner user.ID) ([]product.Product, error) {
-	q := ports.ProductQuery{Visible: access.OwnedBy(owner), Sort: product.OldestFirst, Limit: exportPage}
+// allProducts returns all products that a filter holds for, the oldest first, so
+// that what is added meanwhile comes last and moves nothing.
+func (s *Service) allProducts(ctx context.Context, f access.Filter) ([]product.Product, error) {
+	q := ports.ProductQuery{Visible: f, Sort: product.OldestFirst, Limit: exportPage}
 	var all []product.Product
 	for {
 		page, err := s.Products.List(ctx, q)

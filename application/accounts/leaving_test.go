@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -160,7 +161,7 @@ func TestExportIsComplete(t *testing.T) {
 	if !e.Factor.On() {
 		t.Error("no second factor")
 	}
-	if len(e.Products) != 251 || e.Products[0] != offered {
+	if len(e.Products) != 251 || !reflect.DeepEqual(e.Products[0], offered) {
 		t.Errorf("%d products, want 251, the oldest first", len(e.Products))
 	}
 	for _, p := range e.Products {

@@ -112,7 +112,7 @@ type Resource struct {
 	owner   user.ID
 }
 
-// Product is one product as a resource.
+// Product is one product as a resource, with the grants that it holds.
 func Product(p product.Product) Resource {
 	return Resource{kind: KindProduct, product: &p, owner: p.OwnerID()}
 }

@@ -25,6 +25,13 @@ func resource(owner byte, status product.Status, amount, stock int64) access.Res
 	}))
 }
 
+// shared is a draft that somebody was let in on.
+func shared(owner, with byte, r product.GrantRole) access.Resource {
+	return access.Product(product.Restore(product.State{
+		OwnerID: id(owner), Status: product.StatusDraft, Grants: []product.Grant{{UserID: id(with), Role: r}},
+	}))
+}
+
 func TestConditions(t *testing.T) {
 	anns, bobs := resource(1, product.StatusDraft, 0, 0), resource(2, product.StatusPublished, 0, 0)
 	for _, c := range []struct {
@@ -45,6 +52,16 @@ func TestConditions(t *testing.T) {
 		{"published, a draft", access.Published, actor(1), anns, false},
 		{"published, on offer", access.Published, actor(1), bobs, true},
 		{"published, archived", access.Published, actor(1), resource(2, product.StatusArchived, 0, 0), false},
+		{"viewer, of a viewer", access.SharedToView, actor(1), shared(2, 1, product.Viewer), true},
+		{"viewer, of an editor", access.SharedToView, actor(1), shared(2, 1, product.Editor), true},
+		{"viewer, of another", access.SharedToView, actor(3), shared(2, 1, product.Editor), false},
+		{"viewer, the owner", access.SharedToView, actor(2), shared(2, 1, product.Editor), false},
+		{"viewer, not shared", access.SharedToView, actor(1), anns, false},
+		{"viewer, the kind", access.SharedToView, actor(1), access.Any(access.KindProduct), false},
+		{"editor, of a viewer", access.SharedToEdit, actor(1), shared(2, 1, product.Viewer), false},
+		{"editor, of an editor", access.SharedToEdit, actor(1), shared(2, 1, product.Editor), true},
+		{"editor, anonymous and nobody's", access.SharedToEdit, access.Anonymous(), shared(2, 0, product.Editor), false},
+		{"viewer, the zero actor", access.SharedToView, access.Actor{}, shared(2, 0, product.Viewer), false},
 		{"published, no product", access.Published, actor(1), access.Any(access.KindUser), false},
 	} {
 		if got := c.condition.Holds(c.actor, c.resource); got != c.want {
@@ -61,6 +78,7 @@ func TestFilterLaws(t *testing.T) {
 	leaf := rapid.SampledFrom([]access.Filter{
 		access.Everything, access.Nothing, access.OwnedBy(id(1)), access.OwnedBy(user.ID{}), access.InStatus(product.StatusDraft),
 		access.AmountIs(access.AtMost, 2), access.AmountIs(access.AtLeast, 2), access.AmountIs(access.Equal, 2), access.StockIs(access.AtMost, 1),
+		access.GrantedTo(id(1), product.Viewer), access.GrantedTo(user.ID{}, product.Viewer), access.Granted{To: id(1)},
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := leaf.Draw(t, "a"), leaf.Draw(t, "b")

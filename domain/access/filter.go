@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"slices"
 
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
@@ -9,7 +10,7 @@ import (
 
 // Filter says which resources are meant, in a form that can be evaluated on one
 // ([Filter.Holds]) and translated by a store for many. It is one of [All],
-// [Either], [Not] and [Compare], and no other.
+// [Either], [Not], [Compare] and [Granted], and no other.
 type Filter interface {
 	// Holds evaluates the filter on one resource.
 	Holds(r Resource) bool
@@ -34,6 +35,13 @@ type Compare struct {
 	ID       user.ID // value of FieldOwner
 	Text     string  // value of text fields
 	Number   int64   // value of numeric fields
+}
+
+// Granted holds for products that were shared with the user in one of the roles.
+// It is made by [GrantedTo].
+type Granted struct {
+	To    user.ID
+	Roles []product.GrantRole
 }
 
 // Everything holds for every resource, Nothing for none.
@@ -93,6 +101,15 @@ func StockIs(r Relation, n int64) Filter {
 	return Compare{Field: FieldStock, Relation: r, Number: n}
 }
 
+// GrantedTo holds for products that were shared with the user in one of the
+// roles. Nothing is ever shared with nobody, so the zero ID gives [Nothing].
+func GrantedTo(id user.ID, roles ...product.GrantRole) Filter {
+	if id.IsZero() {
+		return Nothing
+	}
+	return Granted{To: id, Roles: roles}
+}
+
 func (f All) Holds(r Resource) bool {
 	for _, part := range f {
 		if !part.Holds(r) {
@@ -133,6 +150,14 @@ func (f Compare) Holds(r Resource) bool {
 	return false
 }
 
+func (f Granted) Holds(r Resource) bool {
+	if r.product == nil {
+		return false
+	}
+	g, ok := r.product.GrantOf(f.To)
+	return ok && slices.Contains(f.Roles, g.Role)
+}
+
 func (r Relation) holds(order int) bool {
 	switch r {
 	case Equal:
@@ -149,3 +174,4 @@ func (All) sealed()     {}
 func (Either) sealed()  {}
 func (Not) sealed()     {}
 func (Compare) sealed() {}
+func (Granted) sealed() {}

@@ -35,6 +35,11 @@ var (
 	Own = NewCondition("own", func(a Actor) Filter { return OwnedBy(a.ID()) })
 	// Published holds for products that are on offer.
 	Published = NewCondition("published", func(Actor) Filter { return InStatus(product.StatusPublished) })
+	// SharedToView holds for products that were shared with the actor, in
+	// whatever role: who may edit may look.
+	SharedToView = NewCondition("viewer", func(a Actor) Filter { return GrantedTo(a.ID(), product.Viewer, product.Editor) })
+	// SharedToEdit holds for products that were shared with the actor to edit.
+	SharedToEdit = NewCondition("editor", func(a Actor) Filter { return GrantedTo(a.ID(), product.Editor) })
 )
 
 func (c Condition) String() string { return c.name }
@@ -112,7 +117,7 @@ type Vocabulary struct{ conditions []Condition }
 // NewVocabulary gives the built-in words and the conditions that a team adds.
 // It refuses a condition whose name is taken or is no word.
 func NewVocabulary(more ...Condition) (Vocabulary, error) {
-	v := Vocabulary{conditions: []Condition{Unconditional, Own, Published}}
+	v := Vocabulary{conditions: []Condition{Unconditional, Own, Published, SharedToView, SharedToEdit}}
 	for _, c := range more {
 		if _, ok := user.ParseRole(c.name); !ok || c.mean == nil {
 			return Vocabulary{}, fmt.Errorf("condition %q: a name is a lower-case letter, then up to 31 of a-z, 0-9, _ and -, and it needs a meaning", c.name)

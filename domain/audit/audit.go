@@ -62,6 +62,10 @@ const (
 
 	Denied Event = "access.denied"
 
+	GrantGiven  Event = "product.grant_given" // detail "user" and "role"
+	GrantTaken  Event = "product.grant_taken" // detail "user" and "role", which it was
+	Transferred Event = "product.transferred" // detail "from" and "to"
+
 	UserCreated   Event = "user.created" // by an operator
 	RolesChanged  Event = "user.roles_changed"
 	StatusChanged Event = "user.status_changed"

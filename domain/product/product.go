@@ -2,7 +2,7 @@
 // price, stock, and how far they are published.
 //
 // Read [Product] first, then [Draft] and [Change], by which one comes to be and
-// is altered, and [Rule], by which a team adds what must be true of its own.
+// is altered, [Grant], by which it is shared, and [Rule], by which a team adds what must be true of its own.
 // Who may do any of it is not decided here but in package access.
 package product
 
@@ -34,8 +34,9 @@ func ParseID(s string) (ID, bool) {
 	return ID{u}, ok
 }
 
-// Product is something that its owner offers. It is a value; its version grows
-// by one with every change, so that two writers notice each other.
+// Product is something that its owner offers, with the [Grant]s by which others
+// were let in on it. It is a value; its version grows by one with every change,
+// so that two writers notice each other, but not with a change of the grants.
 type Product struct {
 	id          ID
 	ownerID     user.ID
@@ -47,6 +48,7 @@ type Product struct {
 	version     int64
 	createdAt   time.Time
 	updatedAt   time.Time
+	grants      []Grant // who else was let in; never changed in place
 }
 
 // Draft is what somebody asks a new product to be. Nothing in it has been
@@ -160,6 +162,7 @@ type State struct {
 	Version     int64
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Grants      []Grant // in any order
 }
 
 // Restore makes a product out of what a store kept, unchecked. For adapters alone.
@@ -167,6 +170,7 @@ func Restore(s State) Product {
 	return Product{
 		id: s.ID, ownerID: s.OwnerID, name: s.Name, description: s.Description, price: s.Price, stock: s.Stock,
 		status: s.Status, version: s.Version, createdAt: instant(s.CreatedAt), updatedAt: instant(s.UpdatedAt),
+		grants: restoreGrants(s.Grants),
 	}
 }
 
@@ -174,7 +178,7 @@ func Restore(s State) Product {
 func (p Product) State() State {
 	return State{
 		ID: p.id, OwnerID: p.ownerID, Name: p.name, Description: p.description, Price: p.price, Stock: p.stock,
-		Status: p.status, Version: p.version, CreatedAt: p.createdAt, UpdatedAt: p.updatedAt,
+		Status: p.status, Version: p.version, CreatedAt: p.createdAt, UpdatedAt: p.updatedAt, Grants: p.Grants(),
 	}
 }
 

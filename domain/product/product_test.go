@@ -3,6 +3,7 @@ package product_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func TestNew(t *testing.T) {
 		if got := faults(err); got != c.want {
 			t.Errorf("%s: New fails with %s, want %s", name, got, c.want)
 		}
-		if err != nil && p != (product.Product{}) {
+		if err != nil && !reflect.DeepEqual(p, product.Product{}) {
 			t.Errorf("%s: New failed and yet gave a product", name)
 		}
 	}
@@ -84,10 +85,10 @@ func TestApply(t *testing.T) {
 	if got := faults(p.Apply(product.Change{Amount: &bad, Status: &gone}, later)); got != "/price/amount out_of_range, /status invalid_value" {
 		t.Errorf("Apply fails with %s", got)
 	}
-	if p != before {
+	if !reflect.DeepEqual(p, before) {
 		t.Error("a refused change was kept")
 	}
-	if err := p.Apply(product.Change{}, later); err != nil || p != before {
+	if err := p.Apply(product.Change{}, later); err != nil || !reflect.DeepEqual(p, before) {
 		t.Errorf("a change of nothing: %v, %+v", err, p)
 	}
 	amount := int64(5)
@@ -96,7 +97,7 @@ func TestApply(t *testing.T) {
 	}
 	want := before.State()
 	want.Price, want.Version, want.UpdatedAt = product.RestorePrice(5, "KRW"), 2, later
-	if p.State() != want {
+	if !reflect.DeepEqual(p.State(), want) {
 		t.Errorf("Apply gave %+v, want %+v", p.State(), want)
 	}
 }

@@ -29,6 +29,7 @@ var authorizerChecks = []check[authorizerOpener]{
 	{"roles do not inherit upwards", authorizerInheritsOneWay},
 	{"the default policy decides as it is written", authorizerDefaultPolicy},
 	{"nobody owns anything anonymously", authorizerAnonymousOwns},
+	{"a grant counts for whom it was given to, in its role", authorizerGrants},
 	{"a decision names its row", authorizerNamesRow},
 	{"a denial names the nearest rows", authorizerNamesNearest},
 	{"an explanation tells the way to the row", authorizerExplainsPath},
@@ -157,6 +158,13 @@ func thing(owner byte, s product.Status) access.Resource {
 	return access.Product(product.Restore(product.State{OwnerID: person(owner), Status: s, Price: product.RestorePrice(50, "KRW")}))
 }
 
+// shared is a thing that somebody was let in on.
+func shared(owner byte, s product.Status, with byte, r product.GrantRole) access.Resource {
+	return access.Product(product.Restore(product.State{
+		OwnerID: person(owner), Status: s, Price: product.RestorePrice(50, "KRW"), Grants: []product.Grant{{UserID: person(with), Role: r}},
+	}))
+}
+
 var foreign = thing(9, product.StatusDraft)
 
 func rights(t rapid.TB, ctx context.Context, a ports.Authorizer, actor access.Actor) access.Rights {
@@ -275,7 +283,8 @@ func authorizerInheritsOneWay(t tester, open authorizerOpener) {
 var defaultPolicy = []string{
 	"anonymous product read published allow",
 	"user < anonymous",
-	"user product create any allow", "user product read own allow", "user product update own allow",
+	"user product create any allow", "user product read own allow", "user product read viewer allow",
+	"user product update own allow", "user product update editor allow",
 	"user product delete own allow", "user product share own allow",
 	"moderator < user",
 	"moderator product read any allow", "moderator product update any allow",
@@ -290,19 +299,25 @@ var defaultPolicy = []string{
 // defaultAnswers say what each role may do with what, in the order of
 // access.Actions; what is not written is denied.
 var defaultAnswers = map[string]map[string]string{
-	"anonymous": {"foreign published": "read"},
+	"anonymous": {"foreign published": "read", "viewed published": "read", "edited published": "read"},
 	"user": {
 		"own draft": "create read update delete share", "own published": "create read update delete share", "own archived": "create read update delete share",
 		"foreign draft": "create", "foreign published": "create read", "foreign archived": "create", "any product": "create",
+		"viewed draft": "create read", "viewed published": "create read", "viewed archived": "create read",
+		"edited draft": "create read update", "edited published": "create read update", "edited archived": "create read update",
 	},
 	"moderator": {
 		"own draft": "create read update delete share", "own published": "create read update delete share", "own archived": "create read update delete share",
 		"foreign draft": "create read update", "foreign published": "create read update", "foreign archived": "create read update", "any product": "create read update",
+		"viewed draft": "create read update", "viewed published": "create read update", "viewed archived": "create read update",
+		"edited draft": "create read update", "edited published": "create read update", "edited archived": "create read update",
 	},
 	"admin": {
 		"own draft": "create read update delete transfer share", "own published": "create read update delete transfer share", "own archived": "create read update delete transfer share",
 		"foreign draft": "create read update delete transfer", "foreign published": "create read update delete transfer",
 		"foreign archived": "create read update delete transfer", "any product": "create read update delete transfer",
+		"viewed draft": "create read update delete transfer", "viewed published": "create read update delete transfer", "viewed archived": "create read update delete transfer",
+		"edited draft": "create read update delete transfer", "edited published": "create read update delete transfer", "edited archived": "create read update delete transfer",
 		"user": "read update", "session": "read delete", "policy": "create read delete", "audit": "read",
 	},
 }
@@ -315,6 +330,7 @@ func authorizerDefaultPolicy(t tester, open authorizerOpener) {
 	}
 	for _, s := range []product.Status{product.StatusDraft, product.StatusPublished, product.StatusArchived} {
 		resources["own "+s.String()], resources["foreign "+s.String()] = thing(1, s), thing(9, s)
+		resources["viewed "+s.String()], resources["edited "+s.String()] = shared(9, s, 1, product.Viewer), shared(9, s, 1, product.Editor)
 	}
 	for name, answers := range defaultAnswers {
 		actor := acting(1, 1, name)
@@ -339,6 +355,35 @@ func authorizerAnonymousOwns(t tester, open authorizerOpener) {
 	for _, res := range []access.Resource{thing(0, product.StatusDraft), thing(1, product.StatusDraft), access.Any(access.KindProduct)} {
 		wantAllowed(t, a, access.Anonymous(), access.Update, res, false, "an allow of one's own")
 		wantAllowed(t, a, access.Anonymous(), access.Read, res, true, "a deny of one's own")
+	}
+}
+
+// Who may look may not write, what is shared with one is not shared with another,
+// and nothing is shared with nobody.
+func authorizerGrants(t tester, open authorizerOpener) {
+	a := open(written("user product read viewer allow", "user product update editor allow", "anonymous product read viewer allow",
+		"guest product read any allow", "guest product read viewer deny"), vocabulary(t))
+	viewed, edited := shared(9, product.StatusDraft, 1, product.Viewer), shared(9, product.StatusDraft, 1, product.Editor)
+	for _, c := range []struct {
+		what         string
+		actor        access.Actor
+		res          access.Resource
+		read, update bool
+	}{
+		{"a viewer", acting(1, 1, "user"), viewed, true, false},
+		{"an editor", acting(1, 1, "user"), edited, true, true},
+		{"another user", acting(2, 1, "user"), edited, false, false},
+		{"the owner", acting(9, 1, "user"), edited, false, false},
+		{"a viewer of another role", acting(1, 1, "stranger"), edited, false, false},
+		{"who is denied what is shared with them", acting(1, 1, "guest"), viewed, false, false},
+		{"who is denied that, and edits", acting(1, 1, "guest"), edited, false, false},
+		{"who is denied that, of what is not", acting(2, 1, "guest"), edited, true, false},
+		{"nobody", access.Anonymous(), shared(9, product.StatusDraft, 0, product.Editor), false, false},
+		{"somebody, of what nobody was let in on", acting(1, 1, "user"), thing(9, product.StatusDraft), false, false},
+		{"somebody, of the kind", acting(1, 1, "user"), access.Any(access.KindProduct), false, false},
+	} {
+		wantAllowed(t, a, c.actor, access.Read, c.res, c.read, c.what)
+		wantAllowed(t, a, c.actor, access.Update, c.res, c.update, c.what)
 	}
 }
 
@@ -487,9 +532,12 @@ func authorizerFilter(t tester, open authorizerOpener) {
 			}
 			for owner := range byte(3) {
 				for _, s := range []product.Status{product.StatusDraft, product.StatusPublished, product.StatusArchived} {
-					res := thing(owner, s)
-					if got, want := f.Holds(res), decide(rt, r, action, res).Allowed; got != want {
-						rt.Fatalf("Filter(%s).Holds(%s of %d) = %v, want what Decide says, %v", action, s, owner, got, want)
+					for what, res := range map[string]access.Resource{
+						"not shared": thing(owner, s), "shared to view": shared(owner, s, 1, product.Viewer), "shared to edit": shared(owner, s, 1, product.Editor),
+					} {
+						if got, want := f.Holds(res), decide(rt, r, action, res).Allowed; got != want {
+							rt.Fatalf("Filter(%s).Holds(%s of %d, %s) = %v, want what Decide says, %v", action, s, owner, what, got, want)
+						}
 					}
 				}
 			}
@@ -505,7 +553,7 @@ func drawTable(t *rapid.T, names []string) []string {
 	var lines []string
 	for range rapid.IntRange(1, 12).Draw(t, "rows") {
 		line := strings.Join([]string{word("role", names...), word("resource", "product", "product", "user"), word("action", "read", "update"),
-			word("condition", "any", "own", "published"), word("effect", "allow", "allow", "deny")}, " ")
+			word("condition", "any", "own", "published", "viewer", "editor"), word("effect", "allow", "allow", "deny")}, " ")
 		if !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}

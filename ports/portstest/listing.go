@@ -2,6 +2,7 @@ package portstest
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ func (s ProductStores) wantList(t tester, q ports.ProductQuery, products ...prod
 	t.Helper()
 	got, err := s.Products.List(t.Context(), q)
 	must(t, err, "List(%s)", describe(q))
-	if !slices.EqualFunc(got, products, func(a, b product.Product) bool { return a.State() == b.State() }) {
+	if !slices.EqualFunc(got, products, func(a, b product.Product) bool { return reflect.DeepEqual(a.State(), b.State()) }) {
 		t.Errorf("List(%s) = %s, want %s", describe(q), productNames(got), productNames(products))
 	}
 }
@@ -61,6 +62,8 @@ func anything(product.Product) bool { return true }
 func (s ProductStores) stock(t tester, n int) (all []product.Product, owners []user.ID) {
 	t.Helper()
 	owners = []user.ID{addUser(t, s.Users, 1).ID(), addUser(t, s.Users, 2).ID()}
+	guest := addUser(t, s.Users, 3).ID()
+	roles := []product.GrantRole{product.Viewer, product.Editor}
 	states := []product.Status{product.StatusDraft, product.StatusPublished, product.StatusArchived}
 	// Their order is another one in every language, without regard to case,
 	// in UTF-16, and where spaces do not count.
@@ -70,6 +73,12 @@ func (s ProductStores) stock(t tester, n int) (all []product.Product, owners []u
 			p.Status, p.Name = states[i%3], names[i%len(names)]
 			p.Price, p.Stock = product.RestorePrice(int64(i%4), []string{"KRW", "USD"}[i/2%2]), int64(i%3)
 			p.CreatedAt = noon.Add(time.Duration(i/3) * time.Microsecond)
+			if i%3 > 0 {
+				p.Grants = append(p.Grants, product.Grant{UserID: guest, Role: roles[i%5%2], CreatedAt: noon})
+			}
+			if i%4 > 1 {
+				p.Grants = append(p.Grants, product.Grant{UserID: owners[1-i%2], Role: roles[i%7%2], CreatedAt: noon})
+			}
 		}))
 	}
 	return all, owners
@@ -107,7 +116,9 @@ func filters(owners []user.ID) []access.Filter {
 		access.Compare{}, access.Compare{Field: access.FieldStock}, access.Compare{Field: 99, Relation: access.Equal},
 		access.Compare{Field: access.FieldStatus, Relation: access.Equal, Text: "' OR TRUE --"},
 	}
-	for _, id := range append(owners, userID(9), user.ID{}) {
+	for _, id := range append(owners, userID(3), userID(9), user.ID{}) {
+		list = append(list, access.GrantedTo(id, product.Viewer, product.Editor), access.GrantedTo(id, product.Editor), access.GrantedTo(id, product.Viewer),
+			access.Granted{To: id}, access.Granted{To: id, Roles: []product.GrantRole{{}}}, access.Granted{To: id, Roles: []product.GrantRole{{}, product.Editor}})
 		for _, r := range []access.Relation{access.Equal, access.AtMost, access.AtLeast} {
 			list = append(list, access.Compare{Field: access.FieldOwner, Relation: r, ID: id})
 		}

@@ -170,7 +170,7 @@ var productMutants = []mutant[ProductStores]{
 	productMutant("nobody owns nothing", "takes any new owner", func(r ports.ProductRepository) products {
 		return products{update: func(ctx context.Context, id product.ID, change func(*product.Product) error) (product.Product, error) {
 			p, err := r.Update(ctx, id, change)
-			if errors.Is(err, user.ErrUnknown) {
+			if errors.Is(err, product.ErrNobody) {
 				err = nil
 			}
 			return p, err

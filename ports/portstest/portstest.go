@@ -11,6 +11,7 @@ package portstest
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -107,7 +108,9 @@ func Limiter(t *testing.T, open func(t *testing.T) ports.Limiter) { run(t, limit
 func KeyKeeper(t *testing.T, open func(t *testing.T) ports.KeyKeeper) { run(t, keyChecks, open) }
 
 // Products holds a ports.ProductRepository to its promises.
-func Products(t *testing.T, open func(t *testing.T) ProductStores) { run(t, productChecks, open) }
+func Products(t *testing.T, open func(t *testing.T) ProductStores) {
+	run(t, slices.Concat(productChecks, sharingChecks), open)
+}
 
 // Policies holds a ports.PolicyRepository to its promises.
 func Policies(t *testing.T, open func(t *testing.T) ports.PolicyRepository) {

@@ -137,10 +137,10 @@ func TestDirectoryChecksCanFail(t *testing.T) {
 }
 
 func TestProductChecksCanFail(t *testing.T) {
-	prove(t, productChecks, func() ProductStores {
+	prove(t, slices.Concat(productChecks, sharingChecks), func() ProductStores {
 		db := memory.New()
 		return ProductStores{Users: db.Users(), Products: db.Products()}
-	}, slices.Concat(productMutants, listMutants, leavingProductMutants))
+	}, slices.Concat(productMutants, listMutants, leavingProductMutants, sharingMutants, grantFilterMutants))
 }
 
 func TestPolicyChecksCanFail(t *testing.T) {
@@ -148,7 +148,7 @@ func TestPolicyChecksCanFail(t *testing.T) {
 }
 
 func TestAuthorizerChecksCanFail(t *testing.T) {
-	prove(t, authorizerChecks, soundAuthorizer, authorizerMutants)
+	prove(t, authorizerChecks, soundAuthorizer, slices.Concat(authorizerMutants, grantAuthorizerMutants))
 }
 
 func TestHasherChecksCanFail(t *testing.T) {

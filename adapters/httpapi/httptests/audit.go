@@ -120,11 +120,11 @@ func testAudit(t *testing.T, open Open) {
 	strangers := &Client{Email: eve, app: app, t: t}
 	strangers.Do("POST", "/login", creds(eve, password)).Want(200, "")
 	id := hers.Offer("status", "published")
-	denied := func(action string) string {
-		return fmt.Sprintf(`access.denied refused eve product:offered {"action":%q,"decision":"itself","reason":"no row allows it; nearest: user, product, %s, own, allow (not own)"}`, action, action)
+	denied := func(action, further string) string {
+		return fmt.Sprintf(`access.denied refused eve product:offered {"action":%q,"decision":"itself","reason":"no row allows it; nearest: user, product, %s, own, allow (not own)%s"}`, action, action, further)
 	}
-	act(call("PATCH", "/products/"+id, `{"stock":1}`, 403), strangers, denied("update"))
-	act(call("DELETE", "/products/"+id, nil, 403), strangers, denied("delete"))
+	act(call("PATCH", "/products/"+id, `{"stock":1}`, 403), strangers, denied("update", "; user, product, update, editor, allow (not editor)"))
+	act(call("DELETE", "/products/"+id, nil, 403), strangers, denied("delete", ""))
 	act(call("DELETE", "/products/"+id, nil, 401), nobody)
 	act(call("GET", "/me/export", nil, 200), hers, "account.exported success mina user:mina {}")
 	for range 9 {

@@ -300,6 +300,20 @@ func (a *App) DisableAsOperator(email string) {
 	}
 }
 
+// idOf is the id of a user who may not be signed in.
+func (a *App) idOf(email string) string {
+	a.t.Helper()
+	e, err := user.NewEmail(email)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	u, err := a.stores.Users.FindByEmail(context.Background(), e)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return u.ID().String()
+}
+
 func (a *App) change(email string, change func(*user.User) error) {
 	a.t.Helper()
 	ctx := context.Background()
@@ -392,6 +406,8 @@ func Run(t *testing.T, open Open) {
 		{"mass assignment", testMassAssignment}, {"mass assignment everywhere", testMassAssignmentEverywhere},
 		{"forged cookies", testForgedCookies}, {"safe methods", testSafeMethods}, {"forwarded", testForwarded}, {"conditions", testConditions}, {"lists", testLists}, {"walk", testWalk}, {"totals", testTotals}, {"lists tell the truth", testListsTellTheTruth},
 		{"search", testSearch}, {"cursor", testCursor}, {"order of faults", testOrderOfFaults}, {"rules", testRules},
+		{"sharing", testSharing}, {"sharing is refused", testSharingIsRefused}, {"transfer", testTransfer}, {"hands at once", testHandsAtOnce},
+		{"sharing is written down", testSharingAudit}, {"shared and gone", testSharedAndGone}, {"statuses", testStatuses},
 		{"parallel patches", testParallelPatches}, {"sign-out races", testSignOutRaces}, {"outages", testOutages},
 		{"administered users", testAdminUsers}, {"administration denied", testAdminDenied}, {"administered roles and status", testAdminChange},
 		{"administration takes a proof", testAdminProof}, {"administered sessions", testAdminSessions}, {"admins at once", testAdminLast},

@@ -179,7 +179,7 @@ func testExport(t *testing.T, open Open) {
 	if got, want := a.Header.Get("Content-Disposition"), `attachment; filename="gatehouse-export.json"`; got != want {
 		t.Errorf("Content-Disposition = %q, want %q", got, want)
 	}
-	if got := slices.Sorted(maps.Keys(a.JSON())); fmt.Sprint(got) != "[audit exportedAt letters pastSessions products secondFactor sessions user]" {
+	if got := slices.Sorted(maps.Keys(a.JSON())); fmt.Sprint(got) != "[audit exportedAt grantsGiven grantsReceived letters pastSessions products secondFactor sessions user]" {
 		t.Errorf("members = %v", got)
 	}
 	if got := listed(a, "products", "id"); !slices.Equal(got, hers) {

@@ -3,6 +3,7 @@ package httptests
 import (
 	"bufio"
 	_ "embed"
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -192,6 +193,8 @@ type scene struct {
 	who   *Client // who asks
 	owner *Client // whose the thing is; the same in the column "owner"
 	about string
+	// shared is the role in which a product is shared with who asks; "" for none.
+	shared string
 }
 
 func (c *cast) signIn(name string, roles ...string) *Client {
@@ -217,6 +220,8 @@ func (c *cast) play(actor string, row matrixRow) string {
 		c.app.Disable(s.who.Email)
 	case "user", "owner":
 		s.who = c.signIn(actor)
+	case "viewer", "editor":
+		s.who, s.shared = c.signIn(actor), actor
 	default:
 		s.who = c.signIn(actor, actor)
 	}
@@ -253,6 +258,9 @@ func (s *scene) product() string {
 	ctx, st, now := s.t.Context(), s.app.stores, s.app.Clock.Now()
 	p := must(product.New(product.ID{UUID: st.Random.ID(now)}, s.account(s.owner).ID(), product.Draft{Name: "Teapot", Amount: 5, Currency: "KRW", Status: status}, now))
 	err := st.Products.Add(ctx, p)
+	if s.shared != "" && err == nil {
+		s.share(p.ID(), s.account(s.who).ID(), s.shared)
+	}
 	if s.about == "deleted" && err == nil {
 		err = st.Products.Delete(ctx, p.ID(), func(product.Product) error { return nil })
 	}
@@ -260,6 +268,18 @@ func (s *scene) product() string {
 		s.t.Fatal(err)
 	}
 	return p.ID().String()
+}
+
+// share lets a user in on the product, if it is there.
+func (s *scene) share(id product.ID, with user.ID, role string) {
+	s.t.Helper()
+	_, err := s.app.stores.Products.Update(s.t.Context(), id, func(p *product.Product) error {
+		_, err := p.Share(with, role, s.app.Clock.Now())
+		return err
+	})
+	if err != nil && !errors.Is(err, product.ErrUnknown) {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *scene) account(c *Client) user.User {
@@ -373,6 +393,22 @@ var asks = map[string]func(*scene) ask{
 	"GET /products/{id}":    of("", nil),
 	"PATCH /products/{id}":  of("", obj{"stock": 7}),
 	"DELETE /products/{id}": of("", nil),
+	"PUT /products/{id}/owner": func(s *scene) ask {
+		to := s.account(s.signIn("heir")).ID().String()
+		return ask{path: "/products/" + s.product() + "/owner", body: obj{"ownerId": to}}
+	},
+	"GET /products/{id}/grants": of("/grants", nil),
+	"PUT /products/{id}/grants/{userId}": func(s *scene) ask {
+		to := s.account(s.signIn("guest")).ID().String()
+		return ask{path: "/products/" + s.product() + "/grants/" + to, body: obj{"role": "viewer"}}
+	},
+	"DELETE /products/{id}/grants/{userId}": func(s *scene) ask {
+		id, to := s.product(), s.account(s.signIn("guest")).ID()
+		if known, ok := product.ParseID(id); ok {
+			s.share(known, to, "editor")
+		}
+		return ask{path: "/products/" + id + "/grants/" + to.String()}
+	},
 	"GET /products/{id}/permissions": func(s *scene) ask {
 		return ask{path: "/products/" + s.product() + "/permissions", word: func(a *Answer) string {
 			return strings.ReplaceAll(strings.Trim(a.Text("actions"), "[]"), " ", "+")

@@ -47,6 +47,8 @@ func writes(t *testing.T, app *App) []write {
 		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
 		{admin, "POST", "/admin/policies/explain", obj{"roles": []string{"user"}, "action": "read"}},
 		{admin, "PATCH", "/admin/users/" + kim.id(), obj{"status": "active", "roles": []string{"user"}}},
+		{mina, "PUT", "/products/" + id + "/grants/" + kim.id(), obj{"role": "viewer"}},
+		{admin, "PUT", "/products/" + mina.Offer() + "/owner", obj{"ownerId": kim.id()}},
 	}
 	listed := 0
 	for _, item := range app.contract.doc.Paths.Map() {
