@@ -196,10 +196,10 @@ func TestStatements(t *testing.T) {
 	n := start(t, bootstrap.Program{
 		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url), Now: now.Now, Tracer: asked,
 	})
-	ann, bob, carol, root, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n)
+	ann, bob, carol, root, dan, nobody := newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n), newCaller(t, n)
 	const password = `"password":"correct horse battery"`
 	ids := map[*caller]string{}
-	for i, c := range []*caller{ann, bob, carol, root} {
+	for i, c := range []*caller{ann, bob, carol, root, dan} {
 		account := fmt.Sprintf(`{"email":"u%d@example.com",%s}`, i, password)
 		ids[c] = fmt.Sprint(c.want(201, "POST", "/register", account)["id"])
 		c.want(200, "POST", "/login", account)
@@ -270,12 +270,12 @@ func TestStatements(t *testing.T) {
 		{"users, for who may not", bob, "GET", "/admin/users", "", 403, 1, 2},
 		{"a user", root, "GET", "/admin/users/" + ids[bob], "", 200, 2, 0},
 		{"a user's sessions", root, "GET", "/admin/users/" + ids[bob] + "/sessions", "", 200, 3, 0},
-		{"a user's roles", root, "PATCH", "/admin/users/" + ids[ann], `{"roles":["moderator"]}`, 200, 2, 6},
-		{"a user's roles as they are", root, "PATCH", "/admin/users/" + ids[ann], `{"roles":["moderator"]}`, 200, 2, 0},
+		{"a user's roles", root, "PATCH", "/admin/users/" + ids[dan], `{"roles":["moderator"]}`, 200, 2, 6},
+		{"a user's roles as they are", root, "PATCH", "/admin/users/" + ids[dan], `{"roles":["moderator"]}`, 200, 2, 0},
 		{"the last admin's roles", root, "PATCH", "/admin/users/" + ids[root], `{"roles":["user"]}`, 409, 4, 2},
-		{"an end of a user's session", root, "DELETE", "/admin/users/" + ids[ann] + "/sessions/" + unknown, "", 404, 1, 1},
-		{"an end of all of a user's sessions", root, "DELETE", "/admin/users/" + ids[ann] + "/sessions", "", 204, 2, 3},
-		{"a user's status", root, "PATCH", "/admin/users/" + ids[ann], `{"status":"disabled"}`, 200, 2, 8},
+		{"an end of a user's session", root, "DELETE", "/admin/users/" + ids[dan] + "/sessions/" + unknown, "", 404, 1, 1},
+		{"an end of all of a user's sessions", root, "DELETE", "/admin/users/" + ids[dan] + "/sessions", "", 204, 2, 3},
+		{"a user's status", root, "PATCH", "/admin/users/" + ids[dan], `{"status":"disabled"}`, 200, 2, 8},
 		{"what is written down", root, "GET", "/admin/audit?limit=2", "", 200, 2, 0},
 		{"what somebody did", root, "GET", "/admin/audit?event=session.signed_in&actor=" + ids[bob], "", 200, 2, 0},
 
@@ -352,7 +352,7 @@ func TestStatements(t *testing.T) {
 		}{{4 * time.Minute, 0}, {2 * time.Minute, 1}, {0, 0}, {4 * time.Minute, 0}} {
 			now.pass(step.pass)
 			asked.take()
-			carol.want(200, "GET", "/me", "")
+			ann.want(200, "GET", "/me", "")
 			if reads, writes := count(asked.take()); len(reads) != 1 || len(writes) != step.writes {
 				t.Errorf("after %s more: %q and %q, want 1 read and %d writes", step.pass, reads, writes, step.writes)
 			}

@@ -3,10 +3,13 @@ package httpapi
 import (
 	"net/url"
 
-	"gatehouse/domain/user"
+	"github.com/valyala/fasthttp"
 
+	"gatehouse/application/administration"
 	"gatehouse/application/products"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/product"
+	"gatehouse/domain/user"
 )
 
 // What the fuzz targets reach for.
@@ -45,6 +48,39 @@ func ReadBodies(body []byte) (texts map[string][]string, errs map[string]error) 
 		put(route, err, text)
 	}
 	return texts, errs
+}
+
+// ReadUserChange takes a body apart as PATCH /admin/users/{id} does.
+func ReadUserChange(body []byte) administration.Change { return readUserChange(parseObject(body)) }
+
+// ReadUserQuery reads the parameters of GET /admin/users, and gives the cursor
+// that goes on where the one of the query does.
+func ReadUserQuery(raw string) (q administration.UserQuery, cursor string) {
+	var args fasthttp.Args
+	args.Parse(raw)
+	q = readUserQuery(&args)
+	if !q.Before.IsZero() {
+		cursor = bindUsers(q).cursor(q.Before.UUID[:])
+	}
+	return q, cursor
+}
+
+// ReadAuditQuery reads those of GET /admin/audit.
+func ReadAuditQuery(raw string) (q administration.AuditQuery, cursor string) {
+	var args fasthttp.Args
+	args.Parse(raw)
+	q = readAuditQuery(&args)
+	if !q.Before.IsZero() {
+		cursor = bindAudit(q).cursor(placeBytes(q.Before))
+	}
+	return q, cursor
+}
+
+// UserCursor and AuditCursor write the cursors of the lists without a filter.
+func UserCursor(id user.ID) string { return bindUsers(administration.UserQuery{}).cursor(id.UUID[:]) }
+
+func AuditCursor(p audit.Place) string {
+	return bindAudit(administration.AuditQuery{}).cursor(placeBytes(p))
 }
 
 // ReadLanguage reads one Accept-Language header.

@@ -11,8 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/valyala/fasthttp"
+
 	"gatehouse/adapters/httpapi"
 	"gatehouse/application/products"
+	"gatehouse/domain/audit"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
@@ -210,6 +213,73 @@ func FuzzIfMatch(f *testing.F) {
 		for _, tag := range tags {
 			if !strings.Contains(s, tag) || !strings.HasSuffix(tag, `"`) {
 				t.Errorf("%q gives the tag %q", s, tag)
+			}
+		}
+	})
+}
+
+// FuzzUserChange: whatever comes in, what is taken are role words and a status,
+// and what is refused is a problem with pointers.
+func FuzzUserChange(f *testing.F) {
+	for _, s := range []string{`{}`, `{"roles":["admin","x-1"],"status":"disabled"}`, `{"roles":[]}`, `{"roles":[1,null,"A","\u0000"]}`, `{"roles":null}`, `{"status":"Active"}`, `{"roles":[["a"]]}`, `[]`, `{"roles":["a"],"roles":["b"]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		c := httpapi.ReadUserChange(body)
+		if c.Unread != nil {
+			if status, problem := httpapi.Problem(c.Unread); status != 400 && status != 422 || !json.Valid(problem) {
+				t.Errorf("%q = %d %s", body, status, problem)
+			}
+			return
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Fatalf("%q was taken as %+v", body, c)
+		}
+		if _, given := members["roles"]; given != (c.Roles != nil) {
+			t.Errorf("%q gives the roles %v", body, c.Roles)
+		}
+		if _, given := members["status"]; given != (c.Status != user.Status{}) {
+			t.Errorf("%q gives the status %v", body, c.Status)
+		}
+		if c.Roles != nil {
+			for _, r := range *c.Roles {
+				if _, ok := user.ParseRole(r.String()); !ok {
+					t.Errorf("%q gives the role %q", body, r)
+				}
+			}
+		}
+	})
+}
+
+// FuzzAdminQueries: of the parameters of the lists of administration, whatever is
+// taken can be asked of a store, and a cursor is spelt in one way only.
+func FuzzAdminQueries(f *testing.F) {
+	f.Add("q=a%25&role=admin&status=active&limit=7")
+	f.Add("cursor=" + httpapi.UserCursor(user.ID{UUID: uuid.UUID{1, 2, 3}}))
+	f.Add("cursor=" + httpapi.AuditCursor(audit.Place{Day: "2026-11-24", Seq: 7}))
+	f.Add("cursor=" + httpapi.AuditCursor(audit.Place{Day: "2026-99-99", Seq: -7}))
+	f.Add("actor=0199a3f2-7c1e-7d3a-9b1f-2c4e6a8d0f13&event=session.signed_in&limit=100")
+	f.Add("q=%00&role=A&status=x&limit=0&actor=x&event=A&cursor=AAAA")
+	f.Fuzz(func(t *testing.T, raw string) {
+		var args fasthttp.Args
+		args.Parse(raw)
+		given := string(args.Peek("cursor"))
+		u, cursor := httpapi.ReadUserQuery(raw)
+		if u.Unread == nil && (cursor != given || u.Limit < 0 || u.Limit > 100 || !utf8.ValidString(u.Text) || strings.ContainsRune(u.Text, 0)) {
+			t.Errorf("%q gives %+v and the cursor %q", raw, u, cursor)
+		}
+		a, cursor := httpapi.ReadAuditQuery(raw)
+		if a.Unread == nil {
+			_, ok := audit.ParseEvent(string(a.Event))
+			_, err := time.Parse(time.DateOnly, a.Before.Day)
+			if cursor != given || a.Limit < 0 || a.Limit > 100 || a.Event != "" && !ok || !a.Before.IsZero() && err != nil {
+				t.Errorf("%q gives %+v and the cursor %q", raw, a, cursor)
+			}
+		}
+		for _, err := range []error{u.Unread, a.Unread} {
+			if status, problem := httpapi.Problem(err); err != nil && (status != 400 && status != 422 || !json.Valid(problem)) {
+				t.Errorf("%q = %d %s", raw, status, problem)
 			}
 		}
 	})

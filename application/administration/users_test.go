@@ -119,6 +119,43 @@ func TestThePolicyDecides(t *testing.T) {
 	}
 }
 
+// A list holds what reading one by one shows: a deny of "own" takes oneself out of
+// it.
+func TestSearchIsWhatUserShows(t *testing.T) {
+	h := house.New(t, house.Options{Policy: []access.Row{
+		policyRow("keeper", "user", "read", "any", "allow"), policyRow("keeper", "user", "read", "own", "deny"),
+	}})
+	r := enter(h, "ann@example.com", "keeper")
+	for i := range 5 {
+		h.Add(fmt.Sprintf("u%d@example.com", i))
+	}
+	var readable, listed []user.ID
+	all, err := h.DB.Users().List(t.Context(), user.ID{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range slices.Backward(all) {
+		if _, err := h.Administration.User(t.Context(), r, u.ID()); err == nil {
+			readable = append(readable, u.ID())
+		}
+	}
+	for q := (administration.UserQuery{Limit: 2}); ; {
+		page, err := h.Administration.Search(t.Context(), r, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range page.Items {
+			listed = append(listed, u.ID())
+		}
+		if q.Before = page.Next; q.Before.IsZero() {
+			break
+		}
+	}
+	if len(readable) != 5 || !slices.Equal(listed, readable) {
+		t.Errorf("the list holds %v, one by one %v may be read, want the five others", listed, readable)
+	}
+}
+
 // Who may not do a thing learns nothing else: not who there is, and not what was
 // wrong with the way they asked. That they tried is written down.
 func TestWhoMayNotLearnsNothing(t *testing.T) {

@@ -23,12 +23,18 @@ CREATE INDEX users_search_missing_idx ON users (id) WHERE search IS NULL;
 CREATE INDEX users_disabled_idx ON users (id) WHERE status = 'disabled';
 CREATE INDEX users_roles_idx ON users USING gin (roles jsonb_path_ops);
 
--- With pg_trgm, text is found by an index; without, every user is looked at.
+-- With pg_trgm, where it is there and may be installed, text is found by an index;
+-- without, every user is looked at.
 -- +goose StatementBegin
 DO $$
 DECLARE
     home text;
 BEGIN
+    BEGIN
+        CREATE EXTENSION IF NOT EXISTS pg_trgm;
+    EXCEPTION WHEN OTHERS THEN
+        RAISE NOTICE 'pg_trgm is not to be had: %', SQLERRM;
+    END;
     SELECT quote_ident(nspname) INTO home FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_trgm';
     IF home IS NOT NULL THEN
         EXECUTE 'CREATE INDEX users_search_idx ON users USING gin (search ' || home || '.gin_trgm_ops)';

@@ -24,8 +24,20 @@ var script = regexp.MustCompile("(?s)```http ([^\n]*)\n(.*?)\n```")
 
 // TestAccounts sends the requests of docs/accounts.md, in their order, to a
 // running service and compares the answers with what stands there.
-func TestAccounts(t *testing.T) {
-	page, err := os.ReadFile(filepath.FromSlash("../../docs/accounts.md"))
+func TestAccounts(t *testing.T) { readPage(t, "accounts.md", startService) }
+
+// TestAdministration does so with docs/administration.md, where an operator has
+// made an administrator.
+func TestAdministration(t *testing.T) {
+	readPage(t, "administration.md", func(t *testing.T, _ string) *service {
+		return startAdministered(t, "root@example.com", "a tall lighthouse")
+	})
+}
+
+// readPage sends the requests of a page to services as start gives them.
+func readPage(t *testing.T, name string, start func(t *testing.T, setting string) *service) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +45,7 @@ func TestAccounts(t *testing.T) {
 	if len(scripts) < 10 {
 		t.Fatalf("the page has %d scripts", len(scripts))
 	}
-	r := &reader{t: t, services: map[string]*service{}, people: map[string]*person{}}
+	r := &reader{t: t, start: start, services: map[string]*service{}, people: map[string]*person{}, ids: map[string]string{}}
 	for _, s := range scripts {
 		r.read(s[1], s[2])
 	}
@@ -42,11 +54,13 @@ func TestAccounts(t *testing.T) {
 // reader sends what it reads.
 type reader struct {
 	t        *testing.T
+	start    func(t *testing.T, setting string) *service
 	services map[string]*service // by their setting of registration
 	people   map[string]*person
-	secret   string // of the second factor that was begun last
-	recovery string // a recovery code that was handed out
-	token    string // of the link that was taken last
+	ids      map[string]string // of users, by the address as an answer told it
+	secret   string            // of the second factor that was begun last
+	recovery string            // a recovery code that was handed out
+	token    string            // of the link that was taken last
 }
 
 // person is a browser with its cookies.
@@ -92,7 +106,7 @@ func (r *reader) person(name string) *person {
 	_, setting, _ := strings.Cut(name, "@")
 	s, ok := r.services[setting]
 	if !ok {
-		s = startService(r.t, setting)
+		s = r.start(r.t, setting)
 		r.services[setting] = s
 	}
 	jar, err := cookiejar.New(nil)
@@ -108,7 +122,7 @@ func (r *reader) exchange(p *person, request, want string) {
 	r.t.Helper()
 	first, body, _ := strings.Cut(request, "\n")
 	method, path, _ := strings.Cut(first, " ")
-	req, err := http.NewRequest(method, p.service.url+path, strings.NewReader(r.fill(p, body)))
+	req, err := http.NewRequest(method, p.service.url+r.named(path), strings.NewReader(r.fill(p, body)))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -129,6 +143,19 @@ func (r *reader) exchange(p *person, request, want string) {
 	if fault := compareAnswer(want, res, got); fault != "" {
 		r.t.Errorf("%s\n%s\n%s\n%s", first, body, fault, got)
 	}
+}
+
+// named puts the id of a user in the place of an address in angle brackets.
+func (r *reader) named(path string) string {
+	before, rest, found := strings.Cut(path, "<")
+	address, after, _ := strings.Cut(rest, ">")
+	if !found {
+		return path
+	}
+	if r.ids[address] == "" {
+		r.t.Fatalf("no answer told the id of %s", address)
+	}
+	return before + r.ids[address] + after
 }
 
 // fill puts in what stands for something that only the run knows.
@@ -159,12 +186,21 @@ func (r *reader) code(p *person, off time.Duration) string {
 
 // remember keeps what an answer hands out once.
 func (r *reader) remember(body []byte) {
+	type user struct{ ID, Email string }
 	var out struct {
+		user
 		Secret        string
 		RecoveryCodes []string
+		User          user
+		Items         []user
 	}
 	if json.Unmarshal(body, &out) != nil {
 		return
+	}
+	for _, u := range append(out.Items, out.user, out.User) {
+		if u.Email != "" {
+			r.ids[u.Email] = u.ID
+		}
 	}
 	if out.Secret != "" {
 		r.secret = out.Secret

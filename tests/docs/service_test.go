@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,11 +49,30 @@ type service struct {
 // for its default.
 func startService(t *testing.T, registration string) *service {
 	t.Helper()
-	s := &service{mail: filepath.Join(t.TempDir(), "mail"), clock: &clock{at: time.Now().UTC()}, used: map[string]bool{}}
-	environ := []string{"GATEHOUSE_DATABASE_URL=memory:", "GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_MAIL_URL=file:" + s.mail}
+	environ := []string{"GATEHOUSE_DATABASE_URL=memory:"}
 	if registration != "" {
 		environ = append(environ, "GATEHOUSE_REGISTRATION="+registration)
 	}
+	return startWith(t, environ)
+}
+
+// startAdministered runs one over SQLite, in which the command line has made an
+// administrator.
+func startAdministered(t *testing.T, address, password string) *service {
+	t.Helper()
+	environ := []string{"GATEHOUSE_DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "g.db"), "GATEHOUSE_CONFIG=" + os.DevNull}
+	var said bytes.Buffer
+	command := []string{"user", "create", "--email", address, "--roles", "admin", "--password-stdin"}
+	if code := bootstrap.Main(command, environ, strings.NewReader(password), &said, &said); code != 0 {
+		t.Fatalf("gatehouse %s = %d: %s", strings.Join(command, " "), code, &said)
+	}
+	return startWith(t, environ)
+}
+
+func startWith(t *testing.T, environ []string) *service {
+	t.Helper()
+	s := &service{mail: filepath.Join(t.TempDir(), "mail"), clock: &clock{at: time.Now().UTC()}, used: map[string]bool{}}
+	environ = append(environ, "GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_MAIL_URL=file:"+s.mail)
 	loaded, err := configs.Load(configs.Input{Environ: environ})
 	if err != nil {
 		t.Fatal(err)
