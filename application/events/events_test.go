@@ -60,29 +60,8 @@ type shop struct {
 
 func open(t *testing.T, subscribers ...events.Subscriber) *shop {
 	t.Helper()
-	h := house.New(t, house.Options{})
-	if err := events.Subscribers(subscribers).Check(); err != nil {
-		t.Fatal(err)
-	}
-	h.Products.Subscribers = subscribers
-	return &shop{House: h, ann: access.SignedIn(somebody(t, h, "ann@example.com"), 1), events: events.New(events.Config{
-		Subscribers: subscribers, Queue: h.DB.Events(), Users: h.DB.Users(), Products: h.DB.Products(), Random: h.Random, Now: h.Now,
-	})}
-}
-
-// somebody is a new user who has answered a mail.
-func somebody(t *testing.T, h *house.House, email string) user.User {
-	t.Helper()
-	e, err := user.NewEmail(email)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := user.New(user.ID{UUID: h.Random.ID(h.Now())}, e, user.Name{}, user.PasswordHash{}, h.Now())
-	u.VerifyEmail(h.Now())
-	if err := h.DB.Users().Add(t.Context(), u); err != nil {
-		t.Fatal(err)
-	}
-	return u
+	h := house.New(t, house.Options{Subscribers: subscribers})
+	return &shop{House: h, ann: h.Actor("ann@example.com"), events: h.Telling}
 }
 
 func (s *shop) create(t *testing.T, d product.Draft) product.ID {
@@ -353,7 +332,7 @@ func TestWhoGetsMail(t *testing.T) {
 		s.deliver(t, "one")
 		return s.Deliver()
 	}
-	verified := somebody(t, s.House, "bob@example.com")
+	verified := s.Add("bob@example.com")
 	to = verified.ID()
 	if mails := tell(); len(mails) != 0 {
 		t.Errorf("one that failed has sent %+v", mails)
@@ -362,14 +341,8 @@ func TestWhoGetsMail(t *testing.T) {
 	if mails := tell(); len(mails) != 1 || mails[0].To != "bob@example.com" || !strings.Contains(mails[0].Text, "안녕하세요") {
 		t.Errorf("bob got %+v", mails)
 	}
-	email, _ := user.NewEmail("eve@example.com")
-	stranger := user.New(user.ID{UUID: s.Random.ID(s.Now())}, email, user.Name{}, user.PasswordHash{}, s.Now())
-	if err := s.DB.Users().Add(t.Context(), stranger); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.DB.Users().Update(t.Context(), verified.ID(), func(u *user.User) error { u.Disable(s.Now()); return nil }); err != nil {
-		t.Fatal(err)
-	}
+	stranger := s.AddUnverified("eve@example.com")
+	s.Change(verified, func(u *user.User) { u.Disable(s.Now()) })
 	for what, id := range map[string]user.ID{"whose address is not verified": stranger.ID(), "who is disabled": verified.ID(), "who is not": {}} {
 		to = id
 		if mails := tell(); len(mails) != 0 {

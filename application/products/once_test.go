@@ -7,11 +7,9 @@ import (
 	"testing"
 
 	"gatehouse/application/products"
-	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/idempotency"
 	"gatehouse/domain/product"
-	"gatehouse/domain/user"
 	"gatehouse/tests/house"
 )
 
@@ -26,27 +24,13 @@ func once(t *testing.T, key, body string) products.Once {
 
 var lamp = product.Draft{Name: "Lamp", Amount: 1, Currency: "KRW"}
 
-// somebody is a user of the house as an actor.
-func somebody(t *testing.T, h *house.House, email string) access.Actor {
-	t.Helper()
-	e, err := user.NewEmail(email)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := user.New(user.ID{UUID: h.Random.ID(h.Now())}, e, user.Name{}, user.PasswordHash{}, h.Now())
-	if err := h.DB.Users().Add(t.Context(), u); err != nil {
-		t.Fatal(err)
-	}
-	return access.SignedIn(u, 1)
-}
-
 // Whichever call fails, before or after it was made: who repeats the request has
 // one product in the end, and is told which.
 func TestCreateOnceThroughOutages(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		for nth := 1; ; nth++ {
 			h := house.New(t, house.Options{})
-			ann := somebody(t, h, "ann@example.com")
+			ann := h.Actor("ann@example.com")
 			h.Faults.Fail(nth, late)
 			p, replay, failed := h.Products.CreateOnce(t.Context(), ann, lamp, nil, once(t, "k", "b"))
 			calls := len(h.Faults.Calls())
@@ -80,7 +64,7 @@ func TestCreateOnceMeanwhile(t *testing.T) {
 		want error
 	}{{"same", nil}, {"other", idempotency.ErrMismatch}} {
 		h := house.New(t, house.Options{})
-		ann := somebody(t, h, "ann@example.com")
+		ann := h.Actor("ann@example.com")
 		var quicker product.Product
 		h.Faults.Before("Products.Add", func() {
 			var err error
@@ -99,7 +83,7 @@ func TestCreateOnceMeanwhile(t *testing.T) {
 // keeps nothing, and rules are not asked about what is only answered again.
 func TestCreateOnceAndRules(t *testing.T) {
 	h := house.New(t, house.Options{})
-	ann := somebody(t, h, "ann@example.com")
+	ann := h.Actor("ann@example.com")
 	var asked atomic.Int64
 	refuse := true
 	h.Products.Rules = []product.Rule{func(product.Transition) error {
@@ -125,7 +109,7 @@ func TestCreateOnceAndRules(t *testing.T) {
 
 func TestPruneAnswers(t *testing.T) {
 	h := house.New(t, house.Options{})
-	ann := somebody(t, h, "ann@example.com")
+	ann := h.Actor("ann@example.com")
 	if _, _, err := h.Products.CreateOnce(t.Context(), ann, lamp, nil, once(t, "k", "b")); err != nil {
 		t.Fatal(err)
 	}

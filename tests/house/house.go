@@ -24,6 +24,7 @@ import (
 	"gatehouse/adapters/useragent"
 	"gatehouse/application/accounts"
 	"gatehouse/application/administration"
+	"gatehouse/application/events"
 	"gatehouse/application/gate"
 	"gatehouse/application/guard"
 	"gatehouse/application/mailing"
@@ -105,6 +106,9 @@ type Options struct {
 	Policy   []access.Row // what stands in the policy beside the default rows
 	Max      int
 	Mailer   ports.Mailer // nil means the mailbox
+
+	Subscribers events.Subscribers
+	Conditions  []access.Condition // of a team's own
 }
 
 // House is the application over memory.
@@ -124,6 +128,7 @@ type House struct {
 	Accounts *accounts.Service
 	Products *products.Service
 	Mailing  *mailing.Service
+	Telling  *events.Service
 	Operator *administration.Operator
 	Policies *administration.Policies
 
@@ -165,7 +170,7 @@ func New(t testing.TB, o Options) *House {
 		Outbox: outbox, Tickets: tickets, Users: users, Mailer: faultyMailer{o.Mailer, f}, Random: h.Random, Now: h.Now,
 		Site: "shop.example.com", Link: "https://shop.example.com",
 	})
-	vocabulary, err := access.NewVocabulary()
+	vocabulary, err := access.NewVocabulary(o.Conditions...)
 	h.must(err)
 	table, err := configs.DefaultPolicy()
 	h.must(err)
@@ -181,10 +186,12 @@ func New(t testing.TB, o Options) *House {
 		Policies: faultyPolicies{db.Policies(), f}, History: faultyHistory{db.Policies(), f}, Roles: faultyRoles{db.Users(), f},
 		Rehearsal: decider, Vocabulary: vocabulary, Random: h.Random, Now: h.Now,
 	}}
-	h.Products = products.New(products.Config{Products: store, Answers: faultyAnswers{db.Answers(), f}, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now})
+	h.Products = products.New(products.Config{Products: store, Answers: faultyAnswers{db.Answers(), f}, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now, Subscribers: o.Subscribers})
 	h.Administration = administration.New(administration.Config{
 		Users: users, Log: log, Sessions: h.Sessions, Gate: h.Gate, Random: h.Random, Now: h.Now,
 	})
+	h.must(o.Subscribers.Check())
+	h.Telling = events.New(events.Config{Subscribers: o.Subscribers, Queue: db.Events(), Users: db.Users(), Products: db.Products(), Random: h.Random, Now: h.Now})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}
 	return h
 }
@@ -214,6 +221,29 @@ func (h *House) Add(address string) user.User {
 	u := h.AddUnverified(address)
 	h.Change(u, func(u *user.User) { u.VerifyEmail(h.Now()) })
 	return h.Find(u)
+}
+
+// Actor gives a new user with the roles, user if none is named, as somebody who
+// asks.
+func (h *House) Actor(address string, roles ...user.Role) access.Actor {
+	h.T.Helper()
+	u := h.Add(address)
+	if len(roles) > 0 {
+		h.Change(u, func(u *user.User) { h.must(u.SetRoles(roles, h.Now())) })
+	}
+	return access.SignedIn(h.Find(u), 1)
+}
+
+// Tell tells every subscriber what has happened; nothing may fail.
+func (h *House) Tell() {
+	h.T.Helper()
+	for _, s := range h.Telling.Subscribers {
+		r, err := h.Telling.Deliver(h.T.Context(), s.Name)
+		h.must(err)
+		if len(r.Failed)+len(r.Buried) > 0 {
+			h.T.Errorf("%s could not be told: %v", s.Name, append(r.Failed, r.Buried...))
+		}
+	}
 }
 
 // AddUnverified gives a new user whose address is not verified.
