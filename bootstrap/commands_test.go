@@ -225,11 +225,11 @@ func TestPolicyCommands(t *testing.T) {
 	l := newLine(t, "GATEHOUSE_DATABASE_URL=sqlite:g.db")
 	l.want(0, "", words("migrate up"))
 	list := l.want(0, "", words("policy export"), "p, user, product, update, own, allow", "g, admin, moderator", "# version 1").out
-	l.want(0, "", words("policy check"), "the policy in the database is good: 18 rows, 3 inheritances")
+	l.want(0, "", words("policy check"), "the policy in the database is good: 20 rows, 3 inheritances")
 	if err := os.WriteFile("p.csv", []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.want(0, "", words("policy check p.csv"), "p.csv is good: 18 rows, 3 inheritances")
+	l.want(0, "", words("policy check p.csv"), "p.csv is good: 20 rows, 3 inheritances")
 	bad := map[string]string{
 		"p, user, produkt, read, any, allow": `unknown resource "produkt"`,
 		"q, user":                            "line 1",

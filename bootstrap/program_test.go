@@ -70,7 +70,7 @@ func TestThePolicyIsSeededOnce(t *testing.T) {
 	url := pgtest.Database(t)
 	l := newLine(t, "GATEHOUSE_DATABASE_URL="+url)
 	l.want(0, "", words("migrate up"))
-	l.want(0, "", words("policy check"), "18 rows")
+	l.want(0, "", words("policy check"), "20 rows")
 	change(t, url, "DELETE FROM policies WHERE role = 'moderator'")
 	l.want(0, "", words("demo"))
 	l.want(0, "", words("policy check"), "16 rows")

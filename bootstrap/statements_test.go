@@ -336,7 +336,7 @@ func TestStatements(t *testing.T) {
 			{"with another body", other, 422, 2, 0},
 		} {
 			asked.take()
-			if status, members := ann.call("POST", "/products", c.body, "Idempotency-Key", "one"); status != c.status {
+			if status, members := carol.call("POST", "/products", c.body, "Idempotency-Key", "one"); status != c.status {
 				t.Fatalf("%s: %d %v, want %d", c.what, status, members, c.status)
 			}
 			if reads, writes := count(asked.take()); len(reads) != c.reads || len(writes) != c.writes {
