@@ -49,6 +49,7 @@ type house struct {
 	policies   *administration.PolicyEditor
 
 	administration *administration.Service
+	policyDesk     *administration.Policies
 }
 
 // schema says what is to be done about migrations.
@@ -137,6 +138,7 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	h.administration = administration.New(administration.Config{
 		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
 	})
+	h.policyDesk = &administration.Policies{Editor: h.policies, Gate: h.gate}
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,
 	}

@@ -209,6 +209,13 @@ func TestStatements(t *testing.T) {
 	lamp := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"},"status":"published"}`)["id"])
 	other := fmt.Sprint(ann.want(201, "POST", "/products", `{"name":"Other","price":{"amount":1,"currency":"USD"}}`)["id"])
 	session := ann.want(200, "GET", "/me/sessions", "")["items"].([]any)[0].(map[string]any)["id"]
+	const support = `{"role":"support","resource":"user","action":"read","condition":"any","effect":"allow"}`
+	row := ""
+	for _, one := range root.want(200, "GET", "/admin/policies", "")["items"].([]any) {
+		if m, _ := one.(map[string]any); m["action"] == "share" {
+			row = fmt.Sprint(m["id"])
+		}
+	}
 	path := "/products/" + lamp
 	unknown := "01890000-0000-7000-8000-000000000000"
 	token := strings.Repeat("A", 43)
@@ -305,6 +312,16 @@ func TestStatements(t *testing.T) {
 		{"a wrong code", carol, "POST", "/login/totp", `{"code":"{wrong}"}`, 401, 3, 3},
 		{"the second step", carol, "POST", "/login/totp", `{"code":"{next}"}`, 200, 3, 7},
 		{"no second factor", carol, "DELETE", "/me/totp", `{` + password + `}`, 204, 2, 11},
+
+		// Whoever asks first after a change loads the policy, with five more.
+		{"the policy", root, "GET", "/admin/policies", "", 200, 4, 2},
+		{"the policy, for who may not", ann, "GET", "/admin/policies", "", 403, 1, 2},
+		{"a row of the policy", root, "POST", "/admin/policies", support, 201, 5, 11},
+		{"a row that is there", root, "POST", "/admin/policies", support, 409, 8, 4},
+		{"a row less", root, "DELETE", "/admin/policies/" + row, "", 204, 5, 11},
+		{"the policy as it was", root, "GET", "/admin/policies/history/1", "", 200, 5, 2},
+		{"the history of the policy", root, "GET", "/admin/policies/history", "", 200, 2, 0},
+		{"going back", root, "POST", "/admin/policies/rollback", `{"version":1}`, 200, 6, 12},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

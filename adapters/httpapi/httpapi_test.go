@@ -64,10 +64,12 @@ func storesUnder(t testing.TB, policy access.Table) httptests.Stores {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decider := memory.NewAuthorizer(db.Policies(), vocabulary)
 	return httptests.Stores{
+		Policies: db.Policies(), History: db.Policies(), Roles: db.Users(), Rehearsal: decider, Vocabulary: vocabulary,
 		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
 		Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
-		Policies: db.Policies(), Authorizer: memory.NewAuthorizer(db.Policies(), vocabulary), Hasher: memory.Hasher{},
+		Authorizer: decider, Hasher: memory.Hasher{},
 		Codes: totp.New("Gatehouse"), Sealer: sealer, Devices: devices, Random: random,
 	}
 }

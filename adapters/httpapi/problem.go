@@ -86,6 +86,8 @@ var titles = map[string]string{
 	"malformed_request":       "Malformed request",
 	"method_not_allowed":      "Method not allowed",
 	"not_found":               "Not found",
+	"policy_exists":           "Row exists",
+	"policy_unusable":         "Policy unusable",
 	"reauth_required":         "Fresh proof needed",
 	"request_timeout":         "Request timeout",
 	"token_invalid":           "Link no longer good",

@@ -60,6 +60,7 @@ type Config struct {
 	Sessions  *sessions.Service
 	Products  *products.Service
 	Explainer *administration.Explainer
+	Policies  *administration.Policies
 	Devices   ports.Devices
 
 	Administration *administration.Service
@@ -93,6 +94,7 @@ func (c Config) check() error {
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
 	need(c.Explainer != nil, "Explainer is needed")
 	need(c.Administration != nil, "Administration is needed")
+	need(c.Policies != nil, "Policies are needed")
 	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
 	need(min(c.BodyLimit, c.MaxConnections, c.MaxInWork, c.MaxHashing) >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
@@ -289,6 +291,13 @@ func (s *Server) routes() []route {
 		row("DELETE", "/admin/users/{id}/sessions", "endUserSessions", s.private(s.endUserSessions)),
 		row("DELETE", "/admin/users/{id}/sessions/{sessionId}", "endUserSession", s.private(s.endUserSession)),
 		row("GET", "/admin/audit", "listAudit", s.private(s.listAudit)),
+		row("GET", "/admin/policies", "listPolicies", s.private(s.listPolicies)),
+		row("POST", "/admin/policies", "addPolicy", s.private(s.addPolicy)),
+		row("GET", "/admin/policies/history", "listPolicyVersions", s.private(s.listPolicyVersions)),
+		row("GET", "/admin/policies/history/{version}", "getPolicyVersion", s.private(s.getPolicyVersion)),
+		row("POST", "/admin/policies/rollback", "rollBackPolicies", s.private(s.rollBackPolicies)),
+		row("GET", "/admin/policies/{id}", "getPolicy", s.private(s.getPolicy)),
+		row("DELETE", "/admin/policies/{id}", "removePolicy", s.private(s.removePolicy)),
 
 		probe("/livez", "getLiveness", s.livez),
 		probe("/readyz", "getReadiness", s.readyz),

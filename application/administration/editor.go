@@ -45,6 +45,15 @@ type By struct {
 	Author user.ID // zero for an operator at the command line
 	Note   string
 	Unread error // what the transport could not read of the request, or nil
+	Proof  error // why the author has to show once more who they are, or nil; told after what is wrong with the input
+}
+
+// checked returns what is wrong with a change before it is tried.
+func (b By) checked(v fault.Validation) error {
+	if err := fault.Merge(b.Unread, v.Err()); err != nil {
+		return err
+	}
+	return b.Proof
 }
 
 // Table returns the policy as it is kept, and whether it can be decided by is
@@ -71,7 +80,7 @@ func (e *PolicyEditor) Add(ctx context.Context, by By, row access.Row) (access.R
 	var v fault.Validation
 	e.Vocabulary.Validate(row, "", &v)
 	note := validNote(by.Note, &v)
-	if err := fault.Merge(by.Unread, v.Err()); err != nil {
+	if err := by.checked(v); err != nil {
 		return access.Row{}, access.Table{}, err
 	}
 	row.ID = e.id()
@@ -90,7 +99,7 @@ func (e *PolicyEditor) Add(ctx context.Context, by By, row access.Row) (access.R
 func (e *PolicyEditor) Remove(ctx context.Context, by By, id access.PolicyID) (access.Table, error) {
 	var v fault.Validation
 	note := validNote(by.Note, &v)
-	if err := fault.Merge(by.Unread, v.Err()); err != nil {
+	if err := by.checked(v); err != nil {
 		return access.Table{}, err
 	}
 	return e.change(ctx, by, note, doing{event: audit.PolicyRemoved, subject: id.String()}, func(t *access.Table) error {
@@ -118,7 +127,7 @@ func (e *PolicyEditor) Load(ctx context.Context, by By, table access.Table) (acc
 		v.Add("/items", "too_long", fmt.Sprintf("A policy has at most %d rows and inheritances.", MaxTableRows))
 	}
 	note := validNote(by.Note, &v)
-	if err := fault.Merge(by.Unread, v.Err()); err != nil {
+	if err := by.checked(v); err != nil {
 		return access.Table{}, err
 	}
 	return e.change(ctx, by, note, doing{event: audit.PolicyLoaded, whole: true}, func(t *access.Table) error {
@@ -144,7 +153,7 @@ func (e *PolicyEditor) Load(ctx context.Context, by By, table access.Table) (acc
 func (e *PolicyEditor) Rollback(ctx context.Context, by By, version int64) (access.Table, error) {
 	var v fault.Validation
 	note := validNote(by.Note, &v)
-	if err := fault.Merge(by.Unread, v.Err()); err != nil {
+	if err := by.checked(v); err != nil {
 		return access.Table{}, err
 	}
 	old, err := e.History.Revision(ctx, version)

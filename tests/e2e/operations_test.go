@@ -57,6 +57,14 @@ func outages(product, session string) []outage {
 		{"PATCH", product, `{"stock":1}`, 0},
 		{"DELETE", product, "", 0},
 		{"GET", product + "/permissions", "", 0},
+		{"GET", "/admin/policies", "", 0},
+		{"POST", "/admin/policies", `{"role":"x","resource":"product","action":"read","condition":"any","effect":"allow"}`, 0},
+		{"POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 0},
+		{"GET", "/admin/policies/history", "", 0},
+		{"GET", "/admin/policies/history/1", "", 0},
+		{"POST", "/admin/policies/rollback", `{"version":1}`, 0},
+		{"GET", "/admin/policies/01890000-0000-7000-8000-000000000000", "", 0},
+		{"DELETE", "/admin/policies/01890000-0000-7000-8000-000000000000", "", 0},
 		{"GET", "/livez", "", 200},
 		{"GET", "/readyz", "", 0},
 		{"GET", "/openapi.json", "", 200},
@@ -146,7 +154,7 @@ func judge(t *testing.T, how string, r outage, got answer, signedIn bool) {
 	}
 	// Who shows no cookie is told to sign in, or that there was no session,
 	// without any question to the database.
-	needsNone := slices.Contains([]string{"/logout", "/login/totp", "/email/verification"}, r.path) || strings.HasPrefix(r.path, "/me")
+	needsNone := slices.Contains([]string{"/logout", "/login/totp", "/email/verification"}, r.path) || strings.HasPrefix(r.path, "/me") || strings.HasPrefix(r.path, "/admin/")
 	if !signedIn && needsNone {
 		if got.status == 401 || got.status == 204 {
 			return

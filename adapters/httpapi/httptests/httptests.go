@@ -31,6 +31,7 @@ import (
 	"gatehouse/application/mailing"
 	"gatehouse/application/products"
 	"gatehouse/application/sessions"
+	"gatehouse/domain/access"
 	"gatehouse/domain/audit"
 	"gatehouse/domain/product"
 	"gatehouse/domain/session"
@@ -53,7 +54,11 @@ type Stores struct {
 	Audit      ports.AuditLog
 	Limiter    ports.Limiter
 	Policies   ports.PolicyRepository
+	History    ports.PolicyHistory
+	Roles      ports.RoleDirectory
 	Authorizer ports.Authorizer
+	Rehearsal  ports.Rehearsal      // the other side of Authorizer
+	Vocabulary access.Vocabulary    // that Authorizer decides by
 	Hasher     ports.PasswordHasher // one that costs nothing
 	Codes      ports.OneTimePasswords
 	Sealer     ports.Sealer
@@ -166,12 +171,15 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 		Outbox: st.Outbox, Tickets: st.Tickets, Users: st.Users, Mailer: brokenMailer{a.Mailbox, a.Faults}, Random: st.Random, Now: now,
 		Site: "shop.example.com", Link: linkURL,
 	})
+	policies := &administration.Policies{Gate: policed, Editor: &administration.PolicyEditor{
+		Policies: st.Policies, History: st.History, Rehearsal: st.Rehearsal, Roles: st.Roles, Vocabulary: st.Vocabulary, Random: st.Random, Now: now,
+	}}
 	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
 	why := &administration.Explainer{Users: st.Users, Products: st.Products, Gate: policed}
 	admin := administration.New(administration.Config{
 		Users: st.Users, Log: st.Audit, Sessions: ss, Gate: policed, Random: st.Random, Now: now,
 	})
-	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Devices: st.Devices, Random: st.Random, Now: now}
+	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Policies: policies, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
 func (a *App) listen() {
@@ -412,6 +420,8 @@ func Run(t *testing.T, open Open) {
 		{"administered users", testAdminUsers}, {"administration denied", testAdminDenied}, {"administered roles and status", testAdminChange},
 		{"administration takes a proof", testAdminProof}, {"administered sessions", testAdminSessions}, {"admins at once", testAdminLast},
 		{"walk of users", testAdminWalk}, {"audit log read", testAdminAudit},
+		{"policies", testPolicies}, {"policies denied", testPoliciesDenied}, {"policies count at once", testPoliciesAtOnce}, {"lock-out", testLockOut},
+		{"policy history", testPolicyHistory}, {"policy outages", testPolicyOutages},
 		{"service", testService},
 	})
 	if !t.Failed() {

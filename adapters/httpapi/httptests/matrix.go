@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/adapters/httpapi"
+	"gatehouse/domain/access"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 )
@@ -87,6 +88,7 @@ func abouts(route string) []string {
 	for prefix, all := range map[string][]string{
 		"/products/{id}": {"archived", "deleted", "draft", "missing", "published"}, "/me/sessions/{id}": {"ended", "foreign", "missing", "own"},
 		"/docs/{asset}": {"missing", "present"}, "/admin/users/{id}/sessions/{sessionId}": {"ended", "foreign", "missing"},
+		"/admin/policies/{id}": {"missing", "present"}, "/admin/policies/history/{version}": {"missing", "present"}, "/admin/policies/rollback": {"missing", "present"},
 	} {
 		if strings.HasPrefix(path, prefix) {
 			return all
@@ -310,6 +312,24 @@ func (s *scene) session() string {
 	return ids[0]
 }
 
+// row is one of the policy, made for the scene, by its id.
+func (s *scene) row() string {
+	s.t.Helper()
+	if s.about == "missing" {
+		return missing
+	}
+	s.count++
+	r := access.Row{ID: s.app.newRowID(), Role: fmt.Sprintf("r%d", s.count), Resource: "product", Action: "read", Condition: "any", Effect: "allow"}
+	_, err := s.app.stores.History.Change(s.t.Context(), access.Edit{At: s.app.Clock.Now()}, func(t *access.Table) error {
+		t.Rows = append(t.Rows, r)
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r.ID.String()
+}
+
 // ask is a request, and what else of the answer counts.
 type ask struct {
 	path string
@@ -446,7 +466,21 @@ var asks = map[string]func(*scene) ask{
 		}
 		return ask{path: "/admin/users/" + id + "/sessions/" + one}
 	},
-	"GET /admin/audit": to("/admin/audit", nil),
+	"GET /admin/audit":    to("/admin/audit", nil),
+	"GET /admin/policies": to("/admin/policies", nil),
+	"POST /admin/policies": func(s *scene) ask {
+		s.count++
+		return ask{path: "/admin/policies", body: policyRow(fmt.Sprintf("r%d product read any allow", s.count))}
+	},
+	"GET /admin/policies/{id}":    func(s *scene) ask { return ask{path: "/admin/policies/" + s.row()} },
+	"DELETE /admin/policies/{id}": func(s *scene) ask { return ask{path: "/admin/policies/" + s.row()} },
+	"GET /admin/policies/history": to("/admin/policies/history", nil),
+	"GET /admin/policies/history/{version}": func(s *scene) ask {
+		return ask{path: "/admin/policies/history/" + map[string]string{"present": "1", "missing": "1000000"}[s.about]}
+	},
+	"POST /admin/policies/rollback": func(s *scene) ask {
+		return ask{path: "/admin/policies/rollback", body: obj{"version": map[string]int{"present": 1, "missing": 1_000_000}[s.about]}}
+	},
 
 	"GET /livez":        to("/livez", nil),
 	"GET /readyz":       to("/readyz", nil),

@@ -45,6 +45,8 @@ func writes(t *testing.T, app *App) []write {
 		{mina, "DELETE", "/me/totp", obj{"password": password}},
 		{mina, "POST", "/products", teapot()},
 		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
+		{admin, "POST", "/admin/policies", policyRow("support user read any allow")},
+		{admin, "POST", "/admin/policies/rollback", obj{"version": 1}},
 		{admin, "POST", "/admin/policies/explain", obj{"roles": []string{"user"}, "action": "read"}},
 		{admin, "PATCH", "/admin/users/" + kim.id(), obj{"status": "active", "roles": []string{"user"}}},
 		{mina, "PUT", "/products/" + id + "/grants/" + kim.id(), obj{"role": "viewer"}},
