@@ -67,8 +67,8 @@ func TestDefaultPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(set.Policies) != 18 || len(set.Parents) != 3 {
-		t.Errorf("%d rows and %d roles that inherit, want 18 and 3", len(set.Policies), len(set.Parents))
+	if len(set.Policies) != 20 || len(set.Parents) != 3 {
+		t.Errorf("%d rows and %d roles that inherit, want 20 and 3", len(set.Policies), len(set.Parents))
 	}
 }
 

@@ -127,6 +127,7 @@ func (s *Server) getPolicyVersion(c *fiber.Ctx, r session.Resumed) error {
 	if err != nil {
 		return err
 	}
+	revision.Table = revision.Table.Ordered()
 	b := appendEdit(newBody(), revision)
 	b = append(b, `,"items":`...)
 	b = appendList(b, revision.Table.Rows, appendRow)
@@ -144,6 +145,7 @@ func policyID(c *fiber.Ctx) access.PolicyID {
 
 // sendTable answers with the whole policy, which is never cut into pages.
 func sendTable(c *fiber.Ctx, t access.Table) error {
+	t = t.Ordered()
 	b := append(newBody(), `{"version":`...)
 	b = strconv.AppendInt(b, t.Version, 10)
 	b = append(b, `,"items":`...)

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -73,6 +74,17 @@ func (t Table) Distinct() bool {
 // Clone gives a table that shares nothing with t.
 func (t Table) Clone() Table {
 	t.Rows, t.Inherits = slices.Clone(t.Rows), slices.Clone(t.Inherits)
+	return t
+}
+
+// Ordered gives t in the order in which it is shown: rows by their ids, which is
+// that of their making, and inheritance by its names. Stores keep none.
+func (t Table) Ordered() Table {
+	t = t.Clone()
+	slices.SortFunc(t.Rows, func(a, b Row) int { return a.ID.Compare(b.ID.UUID) })
+	slices.SortFunc(t.Inherits, func(a, b Inheritance) int {
+		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Parent, b.Parent))
+	})
 	return t
 }
 
