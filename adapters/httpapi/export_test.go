@@ -83,6 +83,9 @@ func AuditCursor(p audit.Place) string {
 	return bindAudit(administration.AuditQuery{}).cursor(placeBytes(p))
 }
 
+// ReadStream reads a body as it arrives.
+var ReadStream = readStream
+
 // ReadLanguage reads one Accept-Language header.
 func ReadLanguage(header string) string { return string(readLanguage([][]byte{[]byte(header)})) }
 

@@ -3,8 +3,10 @@ package httpapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +84,68 @@ func FuzzBodies(f *testing.F) {
 			if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 				t.Errorf("%s %q gives %q", route, body, got)
 			}
+		}
+	})
+}
+
+// pieces gives a body in pieces of so many bytes, and asks for no more room at
+// any time than twice what it has given.
+type pieces struct {
+	t     *testing.T
+	rest  []byte
+	size  int
+	given int
+	end   error // with the last piece, or after it
+	after bool
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(b) == 0 || len(b) > max(p.given, 512) {
+		p.t.Errorf("after %d bytes there is room for %d more", p.given, len(b))
+	}
+	n := copy(b[:min(p.size, len(b))], p.rest)
+	p.rest, p.given = p.rest[n:], p.given+n
+	if len(p.rest) == 0 && !(p.after && n > 0) {
+		return n, p.end
+	}
+	return n, nil
+}
+
+// FuzzStream: in whatever pieces a body arrives, it is read whole or not at all,
+// and never over the limit.
+func FuzzStream(f *testing.F) {
+	f.Add([]byte(`{}`), 2, 100, 1, true, false)
+	f.Add([]byte(`{}`), 3, 100, 1, true, false)
+	f.Add([]byte(`{}`), -1, 2, 7, false, false)
+	f.Add([]byte(`{}`), -1, 1, 1, false, true)
+	f.Add([]byte(``), 0, 0, 1, false, false)
+	f.Add([]byte(strings.Repeat("x", 5000)), 5000, 5000, 700, true, false)
+	f.Add([]byte(strings.Repeat("x", 5000)), -1, 4999, 700, true, false)
+	f.Fuzz(func(t *testing.T, body []byte, announced, limit, size int, after, broken bool) {
+		if announced < 0 {
+			announced = -1
+		}
+		if limit < 0 || limit > 1<<20 || size < 1 || announced > limit {
+			return
+		}
+		sent := body
+		if announced >= 0 { // fasthttp gives no byte beyond it
+			sent = body[:min(len(body), announced)]
+		}
+		end := io.EOF
+		if broken {
+			end = os.ErrDeadlineExceeded
+		}
+		got, err := httpapi.ReadStream(&pieces{t: t, rest: sent, size: size, end: end, after: after}, announced, limit)
+		switch {
+		case err == nil && (!bytes.Equal(got, sent) || len(got) > limit || announced >= 0 && len(got) != announced):
+			t.Errorf("%d bytes, announced %d, limit %d: read %d", len(sent), announced, limit, len(got))
+		case err == nil && got == nil:
+			t.Error("a body that was read is nil")
+		case err != nil && !broken && len(sent) <= limit && (announced < 0 || len(sent) == announced):
+			t.Errorf("%d bytes, announced %d, limit %d: %v", len(sent), announced, limit, err)
+		case err == nil && broken && announced < 0:
+			t.Errorf("%d bytes of a stream that broke are a body", len(sent))
 		}
 	})
 }

@@ -20,10 +20,10 @@ import (
 	"gatehouse/ports"
 )
 
-// The way of a request: serve takes it, looks at its envelope and answers for
-// whatever goes wrong inside; Fiber then runs withContext, shareWithTrusted,
-// refuseCrossSite, refuseTwoCookies, and the row's handler, which private,
-// public or awaiting gives the session to.
+// The way of a request: serve takes it, looks at its envelope, has its body read
+// (receive.go) and answers for whatever goes wrong inside; Fiber then runs
+// withContext, shareWithTrusted, refuseCrossSite, refuseTwoCookies, and the row's
+// handler, which private, public or awaiting gives the session to.
 
 // exchange is what becomes known of one request while it is served.
 type exchange struct {
@@ -64,6 +64,11 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 		s.answer(rc, x, errMalformedRequest)
 		return
 	}
+	if err := s.receive(rc); err != nil {
+		s.refuse(rc, x, err)
+		return
+	}
+	x.began = time.Now() // the time that the sender took is not ours
 	s.route(rc)
 }
 

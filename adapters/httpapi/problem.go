@@ -260,6 +260,12 @@ func uriReference(path string) string {
 func (s *Server) failEarly(rc *fasthttp.RequestCtx, err error) {
 	x := s.begin(rc)
 	defer s.finish(rc, x)
+	s.refuse(rc, x, err)
+}
+
+// refuse answers a request that was not read to its end, and so is the last on
+// its connection.
+func (s *Server) refuse(rc *fasthttp.RequestCtx, x *exchange, err error) {
 	refused := early(err)
 	if refused == errTimeout { // it has been waited for long enough
 		rc.SetConnectionClose()

@@ -3,11 +3,12 @@
 // writes down what it answered. It decides nothing and holds no rule.
 //
 // Read [Config] and [New] first, then routes in this file, which is the whole
-// surface. The way of a request is middleware.go; a body is read by body.go,
-// an error becomes an answer in problem.go, and accounts.go, recovery.go,
-// email.go, factor.go, leaving.go, sessions.go, products.go, sharing.go,
-// administration.go and service.go hold the handlers. openapi.json is the same
-// surface in words for clients; a test compares the two.
+// surface. The way of a request is middleware.go; a body comes in by receive.go
+// and is read by body.go, an error becomes an answer in problem.go, and
+// accounts.go, recovery.go, email.go, factor.go, leaving.go, sessions.go,
+// products.go, sharing.go, administration.go, policies.go and service.go hold
+// the handlers. openapi.json is the same surface in words for clients; a test
+// compares the two.
 package httpapi
 
 import (
@@ -169,7 +170,8 @@ func (s *Server) build() {
 		DisableStartupMessage:        true,
 		DisableDefaultContentType:    true,
 		DisablePreParseMultipartForm: true,
-		BodyLimit:                    s.BodyLimit,
+		StreamRequestBody:            true, // see receive
+		BodyLimit:                    readAhead,
 		ReadBufferSize:               headerLimit,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,

@@ -437,7 +437,7 @@ func Transport(t *testing.T, open Open) {
 		{"origin gate", testOriginGate}, {"shared origins", testSharedOrigins}, {"paths and methods", testPaths},
 		{"request id", testRequestID}, {"https", testHTTPS}, {"client address", testClientAddress}, {"docs", testDocs}, {"link pages", testLinkPages},
 		{"panics", testPanics}, {"deadline", testDeadline}, {"readiness", testReadiness}, {"log", testLog},
-		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"bombs", testBombs}, {"smuggling", testSmuggling}, {"slowloris", testSlowloris}, {"slow senders", testSlowSenders}, {"crowds", testCrowds}, {"connections", testConnections}, {"shutdown", testShutdown},
+		{"flood of cookies", testFloodOfCookies}, {"too large", testTooLarge}, {"where a body ends", testBodyEnds}, {"promised bodies", testPromises}, {"bombs", testBombs}, {"smuggling", testSmuggling}, {"slowloris", testSlowloris}, {"slow senders", testSlowSenders}, {"crowds", testCrowds}, {"connections", testConnections}, {"shutdown", testShutdown},
 	})
 }
 

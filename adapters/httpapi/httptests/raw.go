@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,15 +23,22 @@ import (
 // server closes, and whether it closed.
 func (a *App) talk(t *testing.T, wait time.Duration, request string) (answers []*http.Response, closed bool) {
 	t.Helper()
+	c := a.send(t, request)
+	defer func() { _ = c.Close() }()
+	return readAnswers(t, c, wait)
+}
+
+// send opens a connection and sends bytes as they are.
+func (a *App) send(t *testing.T, request string) net.Conn {
+	t.Helper()
 	c, err := net.Dial("tcp", a.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatalf("sending: %v", err)
 	}
-	return readAnswers(t, c, wait)
+	return c
 }
 
 func readAnswers(t *testing.T, c net.Conn, wait time.Duration) (answers []*http.Response, closed bool) {
@@ -208,6 +216,91 @@ func testTooLarge(t *testing.T, open Open) {
 	small := start(t, open, Options{BodyLimit: 100})
 	small.Anonymous().Do("POST", "/login", `{"zzz":"`+strings.Repeat("x", 100)+`"}`).Want(413, "body_too_large")
 	small.Anonymous().Do("POST", "/login", `{"zzz":1}`).Want(422, "validation_failed")
+}
+
+// testBodyEnds: where a body ends the next request begins, whatever became of the
+// first; and a body that ends too early is none.
+func testBodyEnds(t *testing.T, open Open) {
+	app := start(t, open, Options{})
+	const hidden = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	post := "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+	chunked := post + "Transfer-Encoding: chunked\r\n\r\n"
+	sized := func(head, body string) string {
+		return head + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	for name, row := range map[string]struct {
+		requests string
+		want     []int
+	}{
+		"read":                 {sized(post, `{}`) + hidden, []int{422, 200}},
+		"of many kilobytes":    {sized(post, "{"+strings.Repeat(" ", 60_000)+"}") + hidden, []int{422, 200}},
+		"empty":                {sized(post, "") + hidden, []int{400, 200}},
+		"in chunks":            {chunked + "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n" + hidden, []int{422, 200}},
+		"in chunks, trailed":   {chunked + "2\r\n{}\r\n0\r\nA: b\r\n\r\n" + hidden, []int{422, 200}},
+		"in no chunk":          {chunked + "0\r\n\r\n" + hidden, []int{400, 200}},
+		"of GET":               {sized("GET /livez HTTP/1.1\r\nHost: a\r\n", hidden) + hidden, []int{200, 200}},
+		"of GET, in chunks":    {"GET /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + hidden, []int{200, 200}},
+		"of no method":         {sized("BREW /livez HTTP/1.1\r\nHost: a\r\n", hidden) + hidden, []int{405, 200}},
+		"of a path not there":  {sized("POST /nowhere HTTP/1.1\r\nHost: a\r\n", hidden) + hidden, []int{404, 200}},
+		"from another site":    {sized(post+"Sec-Fetch-Site: cross-site\r\n", hidden) + hidden, []int{403, 200}},
+		"expected":             {sized(post+"Expect: 100-continue\r\n", `{}`) + hidden, []int{100, 422, 200}},
+		"expected, in chunks":  {post + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + hidden, []int{100, 422, 200}},
+		"too large":            {sized(post, strings.Repeat("x", 64<<10+1)) + hidden, []int{413}},
+		"too large, of hidden": {sized(post, strings.Repeat(hidden, 2000)) + hidden, []int{413}},
+		"too large, in chunks": {chunked + "10001\r\n" + strings.Repeat("x", 64<<10+1) + "\r\n0\r\n\r\n" + hidden, []int{413}},
+		"too large, expected":  {sized(post+"Expect: 100-continue\r\n", strings.Repeat("x", 64<<10+1)) + hidden, []int{413}},
+		"broken":               {chunked + "2\r\n{}0\r\n\r\n" + hidden, []int{400}},
+	} {
+		answers, closed := app.talk(t, 8*time.Second, row.requests)
+		var got []int
+		for _, a := range answers {
+			got = append(got, a.StatusCode)
+		}
+		if !slices.Equal(got, row.want) || !closed {
+			t.Errorf("a body %s: answers %v, closed %v; want %v and closed", name, got, closed, row.want)
+		}
+	}
+	for name, request := range map[string]string{
+		"a length of ten":   post + "Content-Length: 10\r\n\r\n{}",
+		"a length, nothing": post + "Content-Length: 10\r\n\r\n",
+		"a chunk":           chunked + "5\r\n{}",
+		"a whole chunk":     chunked + "2\r\n{}\r\n",
+		"chunks, no end":    chunked + "2\r\n{}\r\n0\r\n",
+	} {
+		c := app.send(t, request)
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answers, closed := readAnswers(t, c, 8*time.Second)
+		_ = c.Close()
+		wantOne(t, name+" that is cut off", answers, closed, 400, "malformed_request")
+	}
+}
+
+// testPromises: a body takes the memory of what has arrived of it, and not of what
+// its length or a chunk's promises.
+func testPromises(t *testing.T, open Open) {
+	const count, promise, each = 64, 1 << 20, 64 << 10
+	app := start(t, open, Options{BodyLimit: promise})
+	for name, request := range map[string]string{
+		"a length":          fmt.Sprintf("Content-Length: %d\r\n\r\n{", promise),
+		"an expected one":   fmt.Sprintf("Expect: 100-continue\r\nContent-Length: %d\r\n\r\n{", promise),
+		"the size of chunk": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n{", promise),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		inParallel(t, count, func(int) {
+			answers, closed := app.talk(t, 9*time.Second, "POST /login HTTP/1.1\r\nHost: a\r\n"+request)
+			if len(answers) > 0 && answers[0].StatusCode == 100 {
+				answers = answers[1:]
+			}
+			wantOne(t, name+" that is not kept", answers, closed, 408, "request_timeout")
+		})
+		runtime.ReadMemStats(&after)
+		if cost := (after.TotalAlloc - before.TotalAlloc) / count; cost > each {
+			t.Errorf("%s of %d KiB that is not kept costs %d KiB, want at most %d", name, promise>>10, cost>>10, each>>10)
+		}
+	}
 }
 
 // bombMemory is what a request that is refused may cost (threats.md, scenario 15).
