@@ -2,11 +2,14 @@ package migrations_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,7 +26,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 var steps = []string{
 	"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql", "0005_past_sessions.sql",
 	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql",
-	"0012_product_grants.sql", "0013_idempotency_keys.sql", "0014_product_events.sql",
+	"0012_product_grants.sql", "0013_idempotency_keys.sql", "0014_product_events.sql", "0015_search_index.sql",
 	"0016_administration.sql",
 }
 
@@ -98,6 +101,61 @@ func TestUpDownUp(t *testing.T) {
 			t.Errorf("the version of the policy is %d, %v, want 0", version, err)
 		}
 	})
+}
+
+// Where the role may not install pg_trgm every step is applied all the same, what
+// is lacking is told, and what is told mends it.
+func TestWithoutTrigrams(t *testing.T) {
+	each(t, func(t *testing.T, _ *sql.DB, m *migrations.Migrator) {
+		wantUp(t, m, steps)
+		if what, err := m.Lacking(t.Context()); what != "" || err != nil {
+			t.Errorf("Lacking = %q, %v, want nothing", what, err)
+		}
+	})
+	given := pgtest.Database(t)
+	owner := open(t, "pgx", given)
+	role := "gatehouse_" + strings.ToLower(rand.Text())
+	for _, statement := range []string{
+		"CREATE ROLE " + role + " LOGIN PASSWORD 'plain'", "GRANT ALL ON SCHEMA public TO " + role,
+	} {
+		if _, err := owner.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { // what it owns first
+		for _, statement := range []string{"DROP OWNED BY " + role, "DROP ROLE " + role} {
+			if _, err := owner.ExecContext(context.Background(), statement); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	u, err := url.Parse(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, "plain")
+	db := open(t, "pgx", u.String())
+	m, err := migrations.NewPostgres(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantUp(t, m, steps)
+	what, err := m.Lacking(t.Context())
+	_, mend, told := strings.Cut(what, "whoever may install it runs: ")
+	if err != nil || !told || strings.Contains(what, "\n") {
+		t.Fatalf("Lacking = %q, %v, want a line that says how to mend it", what, err)
+	}
+	for statement := range strings.SplitSeq(mend, "; ") {
+		if _, err := owner.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	if what, err := m.Lacking(t.Context()); what != "" || err != nil {
+		t.Errorf("Lacking, after it was mended = %q, %v", what, err)
+	}
+	if err := m.Down(t.Context()); err != nil { // the index is the superuser's, but the table is the role's
+		t.Errorf("Down = %v", err)
+	}
 }
 
 // A database that a newer release has migrated already is good enough.

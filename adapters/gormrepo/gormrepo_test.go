@@ -320,6 +320,39 @@ func TestPostgresUsesIndexes(t *testing.T) {
 	}
 }
 
+// A text that stands in few products is found by the index of trigrams, one that
+// stands in many by a walk in the order of the list, which soon has a page full;
+// and what was planned for the one is not kept for the other.
+func TestSearchUsesIndexes(t *testing.T) {
+	tracer := &counter{}
+	url := pgtest.Migrated(t)
+	db := openURL(t, url, gormrepo.PoolOptions{MaxConns: 1, Tracer: tracer, StatementTimeout: time.Minute})
+	owner := addUser(t, db).ID()
+	fill(t, url, owner, 20_000)
+	visible := access.Either{access.InStatus(product.StatusPublished), access.OwnedBy(owner)}
+	for range 10 { // PostgreSQL plans anew five times at the least
+		for text, want := range map[string]string{"19999": "products_search_idx", "1": "using products_created_at_idx"} {
+			if _, err := db.Products().List(t.Context(), ports.ProductQuery{Visible: visible, Text: text, Limit: 20}); err != nil {
+				t.Fatal(err)
+			}
+			if plan := explain(t, url, tracer.last()); !strings.Contains(plan, want) {
+				t.Fatalf("the plan for %q is\n%s\nwant %s in it", text, plan, want)
+			}
+		}
+		if n, err := db.Products().Count(t.Context(), ports.ProductQuery{Visible: visible, Text: "19999"}); err != nil || n != 1 {
+			t.Fatalf("Count = %d, %v, want 1", n, err)
+		}
+		if plan := explain(t, url, tracer.last()); !strings.Contains(plan, "products_search_idx") {
+			t.Fatalf("the plan of the count is\n%s\nwant products_search_idx in it", plan)
+		}
+	}
+	for _, asked := range tracer.all {
+		if strings.Contains(asked.SQL, " LIKE ") && (len(asked.Args) == 0 || asked.Args[0] != pgx.QueryExecModeCacheDescribe) {
+			t.Errorf("%s is kept prepared, and so would be planned for whatever text", asked.SQL)
+		}
+	}
+}
+
 func TestSQLiteUsesIndexes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	db := openFile(t, path)

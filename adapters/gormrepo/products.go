@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"gatehouse/domain/access"
@@ -140,9 +141,31 @@ func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pr
 	if err != nil {
 		return nil, s.db.failed("list products", err, nil)
 	}
-	all, err := many(ctx, s.db, scanProduct, query, args...)
-	return all, s.db.failed("list products", err, nil)
+	if q.Text == "" || s.db.lite {
+		all, err := many(ctx, s.db, func(rows *sql.Rows) (product.Product, error) { return scanProduct(rows) }, query, args...)
+		return all, s.db.failed("list products", err, nil)
+	}
+	all, err := s.search(ctx, query, args)
+	return all, s.db.failed("search products", err, nil)
 }
+
+// search reads products of a statement that is planned for its very text: whether
+// the index of trigrams leads to a few products or a walk in the order of the
+// list meets enough of them soon is for PostgreSQL to say, and it cannot where it
+// plans once for whatever text.
+func (s *Products) search(ctx context.Context, query string, args []any) ([]product.Product, error) {
+	if s.db.closed.Load() {
+		return nil, sql.ErrConnDone
+	}
+	rows, err := s.db.pool.Query(ctx, numbered(query), planned(args)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (product.Product, error) { return scanProduct(row) })
+}
+
+// planned has PostgreSQL plan a statement for its values, each time.
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
 
 // Count returns how many products the pages of the query hold, with one
 // statement.
@@ -151,9 +174,14 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 		return 0, nil
 	}
 	c := condition{lite: s.db.lite}
-	if err = c.meant(q); err == nil {
-		err = s.db.one(ctx, []any{&n}, "SELECT count(*) FROM products WHERE "+c.text.String(), c.args...)
+	if err := c.meant(q); err != nil {
+		return 0, s.db.failed("count products", err, nil)
 	}
+	args := c.args
+	if q.Text != "" && !s.db.lite {
+		args = planned(args)
+	}
+	err = s.db.one(ctx, []any{&n}, "SELECT count(*) FROM products WHERE "+c.text.String(), args...)
 	return n, s.db.failed("count products", err, nil)
 }
 
@@ -161,9 +189,9 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 // holds NUL or is no UTF-8, and PostgreSQL refuses to be asked.
 func impossible(text string) bool { return strings.ContainsRune(text, 0) || !utf8.ValidString(text) }
 
-func scanProduct(rows *sql.Rows) (product.Product, error) {
+func scanProduct(from interface{ Scan(...any) error }) (product.Product, error) {
 	var row productRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return product.Product{}, err
 	}
 	return row.product()

@@ -74,7 +74,7 @@ func TestSearchFollowsOldNodes(t *testing.T) {
 }
 
 // A page costs the same in a large table.
-func TestSearchUsesIndexes(t *testing.T) {
+func TestUserSearchUsesIndexes(t *testing.T) {
 	tracer := &counter{}
 	url := pgtest.Migrated(t)
 	db := openURL(t, url, gormrepo.PoolOptions{MaxConns: 1, Tracer: tracer, StatementTimeout: time.Minute})

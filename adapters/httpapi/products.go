@@ -177,8 +177,11 @@ func readQuery(args *fasthttp.Args, a access.Actor) (products.Query, error) {
 		}
 		q.Owner = &id
 	}
-	if q.Text = param("q"); strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text) {
+	switch q.Text = param("q"); {
+	case strings.ContainsRune(q.Text, 0) || !utf8.ValidString(q.Text):
 		v.Add("/q", "invalid_characters", "Text is UTF-8 without NUL.")
+	case utf8.RuneCountInString(q.Text) > products.MaxTextLength:
+		v.Add("/q", "too_long", "At most "+strconv.Itoa(products.MaxTextLength)+" characters are searched for.")
 	}
 	if s := param("count"); s != "" {
 		if q.Count = s == "true"; !q.Count {

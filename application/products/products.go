@@ -154,6 +154,9 @@ const (
 	MaxLimit     = 100
 )
 
+// MaxTextLength is how many characters a search may have: as many as a name.
+const MaxTextLength = product.MaxNameLength
+
 // Page is a piece of a list.
 type Page struct {
 	Items []product.Product

@@ -324,6 +324,7 @@ func testLists(t *testing.T, open Open) {
 		"limit=0": {"/limit", "out_of_range"}, "limit=101": {"/limit", "out_of_range"}, "limit=-1": {"/limit", "out_of_range"},
 		"limit=1.0": {"/limit", "out_of_range"}, "limit=x": {"/limit", "out_of_range"}, "limit=99999999999999999999": {"/limit", "out_of_range"},
 		"sort=id": {"/sort", "invalid_value"}, "sort=name;drop": {"/sort", "invalid_value"}, "status=DRAFT": {"/status", "invalid_value"},
+		"q=" + strings.Repeat("x", 201): {"/q", "too_long"}, "q=" + strings.Repeat("%25", 10_000/3): {"/q", "too_long"}, "q=" + strings.Repeat("%ED%95%9C", 201): {"/q", "too_long"},
 		"owner=mina": {"/owner", "invalid_value"}, "q=%00": {"/q", "invalid_characters"}, "q=%ff": {"/q", "invalid_characters"},
 		"limit=0&sort=x&status=x&owner=x&q=%00": {"/limit", "out_of_range", "/sort", "invalid_value", "/status", "invalid_value", "/owner", "invalid_value", "/q", "invalid_characters"},
 	} {
@@ -450,7 +451,7 @@ func testSearch(t *testing.T, open Open) {
 	}
 	for q, want := range map[string]int{
 		"%25": 1, "_": 1, "%5C": 1, "'": 1, "100%25": 1, "wo_l": 0, "w%25l": 0, "stra%C3%9Fe": 1, "PLAIN": 1, "%EC%A3%BC%EC%A0%84": 1, "%C3%BCN%C3%8F": 1,
-		"it's'%20or%201=1": 0, strings.Repeat("x", 10000): 0, "100%25+wool": 1,
+		"it's'%20or%201=1": 0, strings.Repeat("x", 200): 0, strings.Repeat("%25", 200): 0, strings.Repeat("%ED%95%9C", 200): 0, "100%25+wool": 1,
 	} {
 		a := mina.Do("GET", "/products?q="+q, nil).Want(200, "")
 		if got := len(a.Items("id")); got != want {
