@@ -168,7 +168,7 @@ func (s *Users) update(ctx context.Context, id user.ID, change func(*user.User) 
 		}
 	} else {
 		after.Revision++
-		act.write = func(tx *gorm.DB) (bool, error) { return store(tx, after, before.Revision) }
+		act.write = func(tx *gorm.DB) (bool, error) { return store(tx, after, before) }
 	}
 	done, err := s.db.do(ctx, act, with)
 	return u, done, err
@@ -188,16 +188,20 @@ func (s *Users) step(op string, id user.ID, row userRow, takesAdmin bool) step {
 	return act
 }
 
-// store writes the row in the place of the one that was read at a revision, if
-// that is still there as it was read.
-func store(tx *gorm.DB, row userRow, revision int64) (bool, error) {
-	result := tx.Model(&userRow{}).
-		Where("id = ? AND revision = ?", row.ID, revision).
-		Updates(map[string]any{
-			"email": row.Email, "email_canonical": row.EmailCanonical, "name": row.Name, "roles": row.Roles,
-			"status": row.Status, "email_verified": row.EmailVerified, "password_hash": row.PasswordHash,
-			"session_epoch": row.SessionEpoch, "revision": row.Revision, "search": row.Search, "updated_at": row.UpdatedAt,
-		})
+// store writes the row in the place of the one that was read before, if that is
+// still there as it was read.
+func store(tx *gorm.DB, row, before userRow) (bool, error) {
+	columns := map[string]any{
+		"email": row.Email, "name": row.Name, "roles": row.Roles,
+		"status": row.Status, "email_verified": row.EmailVerified, "password_hash": row.PasswordHash,
+		"session_epoch": row.SessionEpoch, "revision": row.Revision, "search": row.Search, "updated_at": row.UpdatedAt,
+	}
+	// A key: on a table with a trigger PostgreSQL locks a row whose key is named
+	// as if it changed, and whoever adds or prunes sessions of the user would wait.
+	if row.EmailCanonical != before.EmailCanonical {
+		columns["email_canonical"] = row.EmailCanonical
+	}
+	result := tx.Model(&userRow{}).Where("id = ? AND revision = ?", row.ID, before.Revision).Updates(columns)
 	return result.RowsAffected == 1, emailTaken(result.Error)
 }
 
