@@ -73,7 +73,7 @@ func TestThePolicyIsSeededOnce(t *testing.T) {
 	l.want(0, "", words("policy check"), "20 rows")
 	change(t, url, "DELETE FROM policies WHERE role = 'moderator'")
 	l.want(0, "", words("demo"))
-	l.want(0, "", words("policy check"), "16 rows")
+	l.want(0, "", words("policy check"), "18 rows")
 }
 
 func TestExtensionsAreWiredIn(t *testing.T) {

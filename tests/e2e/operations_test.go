@@ -26,6 +26,7 @@ type outage struct {
 // what is asked of them here.
 func outages(product, session string) []outage {
 	token := strings.Repeat("A", 43)
+	const nobody = "01890000-0000-7000-8000-000000000000"
 	const credentials = `{"email":"bob@example.com","password":"correct horse battery"}`
 	return []outage{
 		{"POST", "/register", credentials, 0},
@@ -57,14 +58,25 @@ func outages(product, session string) []outage {
 		{"PATCH", product, `{"stock":1}`, 0},
 		{"DELETE", product, "", 0},
 		{"GET", product + "/permissions", "", 0},
+		{"PUT", product + "/owner", `{"ownerId":"` + nobody + `"}`, 0},
+		{"GET", product + "/grants", "", 0},
+		{"PUT", product + "/grants/" + nobody, `{"role":"viewer"}`, 0},
+		{"DELETE", product + "/grants/" + nobody, "", 0},
+		{"GET", "/admin/users", "", 0},
+		{"GET", "/admin/users/" + nobody, "", 0},
+		{"PATCH", "/admin/users/" + nobody, `{"status":"disabled"}`, 0},
+		{"GET", "/admin/users/" + nobody + "/sessions", "", 0},
+		{"DELETE", "/admin/users/" + nobody + "/sessions", "", 0},
+		{"DELETE", "/admin/users/" + nobody + "/sessions/" + nobody, "", 0},
+		{"GET", "/admin/audit", "", 0},
 		{"GET", "/admin/policies", "", 0},
 		{"POST", "/admin/policies", `{"role":"x","resource":"product","action":"read","condition":"any","effect":"allow"}`, 0},
 		{"POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 0},
 		{"GET", "/admin/policies/history", "", 0},
 		{"GET", "/admin/policies/history/1", "", 0},
 		{"POST", "/admin/policies/rollback", `{"version":1}`, 0},
-		{"GET", "/admin/policies/01890000-0000-7000-8000-000000000000", "", 0},
-		{"DELETE", "/admin/policies/01890000-0000-7000-8000-000000000000", "", 0},
+		{"GET", "/admin/policies/" + nobody, "", 0},
+		{"DELETE", "/admin/policies/" + nobody, "", 0},
 		{"GET", "/livez", "", 200},
 		{"GET", "/readyz", "", 0},
 		{"GET", "/openapi.json", "", 200},
