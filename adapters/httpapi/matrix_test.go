@@ -29,14 +29,12 @@ func TestMatrixIsComplete(t *testing.T) {
 	}
 }
 
-// unreached are rows of the default policy that no route asks for yet.
-var unreached = []string{
-	"admin, policy, create, any, allow", "admin, policy, delete, any, allow",
-}
-
 // TestMatrixMissesEveryRow: of the default policy no row, and no inheritance,
 // can go without a cell of the matrix noticing.
 func TestMatrixMissesEveryRow(t *testing.T) {
+	if raced {
+		t.Skip("the matrix two dozen times takes minutes under the race detector, which learns nothing new: make test runs it without")
+	}
 	policy, err := configs.DefaultPolicy()
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +51,6 @@ func TestMatrixMissesEveryRow(t *testing.T) {
 		})
 	}
 	for i, r := range policy.Rows {
-		if slices.Contains(unreached, r.String()) {
-			continue
-		}
 		without(r.String(), access.Table{Rows: slices.Delete(slices.Clone(policy.Rows), i, i+1), Inherits: policy.Inherits})
 	}
 	for i, in := range policy.Inherits {
