@@ -102,6 +102,41 @@ type RoleSet struct {
 	Users int64       // how many active users have just these
 }
 
+// Census counts what active users may do with products, by what a
+// UserRepository and a ProductRepository keep. Implementations pass
+// portstest.Census.
+type Census interface {
+	// Reach counts the pairs that the query means, and the users in them, as of
+	// one moment.
+	Reach(ctx context.Context, q CensusQuery) (Reach, error)
+	// Pairs returns up to limit of those pairs, each once, in no order; fewer
+	// only where there are no more.
+	Pairs(ctx context.Context, q CensusQuery, limit int) ([]Pair, error)
+}
+
+// CensusQuery means every pair of an active user who has these roles and no
+// others, and a product for which Filter holds once the id of that user stands
+// in it wherever it names Self (access.Naming).
+type CensusQuery struct {
+	Roles  []user.Role
+	Self   user.ID       // no user's; zero where Filter means the same for everybody
+	Filter access.Filter // nil means access.Nothing
+}
+
+// Reach is how far a filter goes.
+type Reach struct {
+	Pairs int64 // of a user and a product
+	Users int64 // who are in at least one of them
+}
+
+// Pair is a user and a product, as both are called.
+type Pair struct {
+	User    user.ID
+	Email   string
+	Product product.ID
+	Name    string
+}
+
 // SessionRepository keeps the sessions by the key of their token. A session is
 // written by Add once; whatever comes later can only alter what is still
 // there, so that a session that was ended is never brought back by a slower

@@ -56,6 +56,17 @@ func TestRoleDirectoryContract(t *testing.T) {
 	}
 }
 
+func TestCensusContract(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			portstest.Census(t, func(t *testing.T) portstest.CensusStores {
+				db := open(t)
+				return portstest.CensusStores{Users: db.Users(), Products: db.Products(), Census: db.Products()}
+			})
+		})
+	}
+}
+
 // records runs a suite of what is kept of users and beside their changes over
 // both databases.
 func records(t *testing.T, suite func(*testing.T, func(*testing.T) portstest.RecordStores)) {

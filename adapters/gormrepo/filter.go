@@ -13,8 +13,13 @@ import (
 type condition struct {
 	lite  bool // it is for SQLite
 	users bool // it is for the rows of users, and not for those of products
-	text  strings.Builder
-	args  []any
+	// self is an id that stands for the user in the column person, or, where that
+	// is "", for one who owns nothing and with whom nothing is shared.
+	self          user.ID
+	person        string
+	owns, granted bool // self was named, as an owner and as whom something is shared with
+	text          strings.Builder
+	args          []any
 }
 
 // add writes a constant text with its values.
@@ -47,7 +52,7 @@ func (c *condition) filter(f access.Filter) error {
 		c.compare(f)
 		return nil
 	case access.Granted:
-		c.granted(f)
+		c.shared(f)
 		return nil
 	}
 	// Not even "nothing": inside a Not that would be everything.
@@ -91,7 +96,7 @@ func (c *condition) compare(f access.Compare) {
 	case !known:
 		c.add("FALSE")
 	case f.Field == access.FieldOwner && f.Relation == access.Equal && f.ID != (user.ID{}):
-		c.add(c.owner()+" = ?", f.ID.String())
+		c.owned(f.ID)
 	case c.users: // has none of what products have
 		c.add("FALSE")
 	case f.Field == access.FieldStatus:
@@ -107,6 +112,20 @@ func (c *condition) compare(f access.Compare) {
 	}
 }
 
+// owned writes whose a row is.
+func (c *condition) owned(by user.ID) {
+	if by != c.self {
+		c.add(c.owner()+" = ?", by.String())
+		return
+	}
+	c.owns = true
+	if c.person == "" {
+		c.add("FALSE")
+		return
+	}
+	c.add(c.owner() + " = " + c.person)
+}
+
 // owner is the column that says whose a row is.
 func (c *condition) owner() string {
 	if c.users {
@@ -115,18 +134,27 @@ func (c *condition) owner() string {
 	return "owner_id"
 }
 
-// granted writes that the product is shared with the user in one of the roles;
+// shared writes that the product is shared with the user in one of the roles;
 // nothing is shared with nobody, or in no role, and no user ever is.
-func (c *condition) granted(f access.Granted) {
+func (c *condition) shared(f access.Granted) {
 	if c.users || f.To.IsZero() || len(f.Roles) == 0 {
 		c.add("FALSE")
 		return
 	}
-	c.add("EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = ? AND g.role IN (?"+
-		strings.Repeat(", ?", len(f.Roles)-1)+"))", f.To.String())
-	for _, r := range f.Roles {
-		c.args = append(c.args, r.String())
+	with, args := "?", []any{f.To.String()}
+	if f.To == c.self {
+		c.granted = true
+		if c.person == "" {
+			c.add("FALSE")
+			return
+		}
+		with, args = c.person, nil
 	}
+	for _, r := range f.Roles {
+		args = append(args, r.String())
+	}
+	c.add("EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = "+with+" AND g.role IN (?"+
+		strings.Repeat(", ?", len(f.Roles)-1)+"))", args...)
 }
 
 var relations = map[access.Relation]string{

@@ -41,17 +41,9 @@ func (s *Users) Holders(ctx context.Context, roles []user.Role, after user.ID, l
 	if limit <= 0 {
 		return nil, nil
 	}
-	names := make([]string, len(roles))
-	for i, r := range roles {
-		names[i] = r.String()
-	}
-	text, err := json.Marshal(names)
+	text, err := rolesText(roles)
 	if err != nil {
 		return nil, s.db.failed("list by roles", err, nil)
-	}
-	same := "roles = CAST(? AS jsonb)"
-	if s.db.lite { // where it is the text that newUserRow has made
-		same = "roles = ?"
 	}
 	ids, err := many(ctx, s.db, func(rows *sql.Rows) (user.ID, error) {
 		var text string
@@ -63,6 +55,6 @@ func (s *Users) Holders(ctx context.Context, roles []user.Role, after user.ID, l
 			return user.ID{}, fmt.Errorf("the id %q of a user cannot be read", text)
 		}
 		return id, nil
-	}, "SELECT id FROM users WHERE status = 'active' AND "+same+" AND id > ? ORDER BY id LIMIT ?", string(text), after.String(), limit)
+	}, "SELECT id FROM users WHERE status = 'active' AND "+sameRoles(s.db.lite)+" AND id > ? ORDER BY id LIMIT ?", text, after.String(), limit)
 	return ids, s.db.failed("list by roles", err, nil)
 }

@@ -67,6 +67,13 @@ func TestPolicies(t *testing.T) {
 	portstest.Policies(t, func(*testing.T) ports.PolicyRepository { return memory.New().Policies() })
 }
 
+func TestCensus(t *testing.T) {
+	portstest.Census(t, func(*testing.T) portstest.CensusStores {
+		db := memory.New()
+		return portstest.CensusStores{Users: db.Users(), Products: db.Products(), Census: db.Products()}
+	})
+}
+
 func TestPolicyHistory(t *testing.T) {
 	portstest.PolicyHistory(t, func(*testing.T) portstest.PolicyStores {
 		db := memory.New()

@@ -1,6 +1,8 @@
 package access_test
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +125,29 @@ func TestCompare(t *testing.T) {
 	}
 	if access.AmountIs(access.AtLeast, 0).Holds(access.Any(access.KindUser)) {
 		t.Error("a user has a price")
+	}
+}
+
+// A condition's filter for one user is that for another, with the one's name in
+// the place of the other's: in whatever part it stands.
+func TestNaming(t *testing.T) {
+	for _, c := range []access.Condition{access.Unconditional, access.Own, access.Published, access.SharedToView, access.SharedToEdit} {
+		mean := func(n byte) access.Filter {
+			f := c.Filter(actor(n))
+			return access.All{access.Either{f, access.Not{Filter: f}}, access.Not{Filter: access.OwnedBy(id(9))}, access.GrantedTo(id(9), product.Editor)}
+		}
+		before := fmt.Sprintf("%#v", mean(1))
+		f := mean(1)
+		if got := access.Naming(f, id(1), id(2)); !reflect.DeepEqual(got, mean(2)) {
+			t.Errorf("%s: Naming = %#v, want %#v", c, got, mean(2))
+		}
+		if after := fmt.Sprintf("%#v", f); after != before {
+			t.Errorf("%s: what was named is altered: %s, was %s", c, after, before)
+		}
+		// Nobody owns anything, and nothing is shared with them.
+		if nobody := access.Naming(access.Own.Filter(actor(1)), id(1), user.ID{}); nobody.Holds(resource(0, product.StatusDraft, 0, 0)) {
+			t.Error("nobody owns what has no owner")
+		}
 	}
 }
 

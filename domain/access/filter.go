@@ -110,6 +110,37 @@ func GrantedTo(id user.ID, roles ...product.GrantRole) Filter {
 	return Granted{To: id, Roles: roles}
 }
 
+// Naming gives f with one user's id wherever it names another's. A filter that a
+// condition gives for some user is so made that of somebody else.
+func Naming(f Filter, id, instead user.ID) Filter {
+	parts := func(all []Filter) []Filter {
+		list := make([]Filter, len(all))
+		for i, part := range all {
+			list[i] = Naming(part, id, instead)
+		}
+		return list
+	}
+	switch f := f.(type) {
+	case All:
+		return All(parts(f))
+	case Either:
+		return Either(parts(f))
+	case Not:
+		return Not{Filter: Naming(f.Filter, id, instead)}
+	case Compare:
+		if f.Field == FieldOwner && f.ID == id {
+			f.ID = instead
+		}
+		return f
+	case Granted:
+		if f.To == id {
+			f.To = instead
+		}
+		return f
+	}
+	return f
+}
+
 func (f All) Holds(r Resource) bool {
 	for _, part := range f {
 		if !part.Holds(r) {

@@ -51,6 +51,14 @@ type RoleStores struct {
 	Directory ports.RoleDirectory
 }
 
+// CensusStores are the stores that the suite of the census needs, all of them over
+// one empty database.
+type CensusStores struct {
+	Users    ports.UserRepository
+	Products ports.ProductRepository
+	Census   ports.Census
+}
+
 // RecordStores are the stores of what is kept of users and beside their changes,
 // all of them over one empty database.
 type RecordStores struct {
@@ -142,6 +150,9 @@ func Rehearsal[D interface {
 
 // RoleDirectory holds a ports.RoleDirectory to its promises.
 func RoleDirectory(t *testing.T, open func(t *testing.T) RoleStores) { run(t, roleChecks, open) }
+
+// Census holds a ports.Census to its promises.
+func Census(t *testing.T, open func(t *testing.T) CensusStores) { run(t, censusChecks, open) }
 
 // PasswordHasher holds a ports.PasswordHasher to its promises.
 func PasswordHasher(t *testing.T, open func(t *testing.T) ports.PasswordHasher) {
