@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -181,9 +182,7 @@ func (s *Server) build() {
 	})
 	s.app.Use(s.withContext, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
 	s.table = s.routes()
-	for _, r := range s.table {
-		s.mount(r)
-	}
+	s.mountAll()
 	s.route = s.app.Handler()
 	s.http = s.app.Server()
 	s.http.Handler = s.serve
@@ -306,6 +305,38 @@ func (s *Server) routes() []route {
 		row("GET", "/openapi.json", "getOpenAPI", s.getDocument),
 		row("GET", "/docs", "getDocs", s.getDocs),
 		row("GET", "/docs/{asset}", "getDocsAsset", s.getDocsAsset),
+	}
+}
+
+// mountAll mounts the table: paths that are spelled out first, each closed behind
+// its rows. Else a method that "/admin/policies/explain" does not know would be
+// one of "/admin/policies/{id}", and its Allow would name those too.
+func (s *Server) mountAll() {
+	allow := map[string][]string{}
+	var patterns []route
+	for _, r := range s.table {
+		if strings.Contains(r.Path, "{") {
+			patterns = append(patterns, r)
+			continue
+		}
+		s.mount(r)
+		allow[r.Path] = append(allow[r.Path], r.Method)
+		if r.Method == fiber.MethodGet {
+			allow[r.Path] = append(allow[r.Path], fiber.MethodHead)
+		}
+	}
+	for path, methods := range allow {
+		slices.SortFunc(methods, func(a, b string) int {
+			return cmp.Compare(slices.Index(fiber.DefaultMethods, a), slices.Index(fiber.DefaultMethods, b))
+		})
+		known := strings.Join(methods, ", ")
+		s.app.All(path, func(c *fiber.Ctx) error {
+			c.Set(fiber.HeaderAllow, known)
+			return errMethod
+		})
+	}
+	for _, r := range patterns {
+		s.mount(r)
 	}
 }
 

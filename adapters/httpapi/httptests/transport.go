@@ -269,6 +269,7 @@ func testPaths(t *testing.T, open Open) {
 		{"/register", "POST"}, {"/login", "POST"}, {"/logout", "POST"}, {"/login/totp", "POST"}, {"/password/forgot", "POST"}, {"/password/reset", "GET, HEAD, POST"}, {"/email/verification", "POST"}, {"/email/verify", "GET, HEAD, POST"},
 		{"/me/email", "PUT"}, {"/me/reauthenticate", "POST"}, {"/me/totp", "POST, DELETE"}, {"/me/totp/confirm", "POST"}, {"/me", "GET, HEAD, DELETE, PATCH"}, {"/me/export", "GET, HEAD"}, {"/me/sessions", "GET, HEAD, DELETE"}, {"/me/sessions/x", "DELETE"},
 		{"/me/password", "PUT"}, {"/products", "GET, HEAD, POST"}, {"/products/x", "GET, HEAD, DELETE, PATCH"}, {"/products/x/permissions", "GET, HEAD"},
+		{"/admin/policies/x", "GET, HEAD, DELETE"}, {"/admin/policies/explain", "POST"}, {"/admin/policies/rollback", "POST"}, {"/admin/policies/history", "GET, HEAD"},
 		{"/livez", "GET, HEAD"}, {"/readyz", "GET, HEAD"}, {"/openapi.json", "GET, HEAD"}, {"/docs", "GET, HEAD"},
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get", "PROPFIND"} {
