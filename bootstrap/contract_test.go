@@ -7,6 +7,7 @@ import (
 
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/bootstrap"
+	"gatehouse/tests/litetest"
 	"gatehouse/tests/pgtest"
 )
 
@@ -14,7 +15,11 @@ import (
 // contract over the stores as they are wired here. Over memory they run beside
 // the adapter.
 func TestHTTPOverSQLite(t *testing.T) {
-	httptests.Run(t, stores(func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "g.db") }))
+	httptests.Run(t, stores(func(t *testing.T) string {
+		path := filepath.Join(t.TempDir(), "g.db")
+		litetest.Migrated(t, path)
+		return "sqlite:" + path
+	}))
 }
 
 func TestHTTPOverPostgres(t *testing.T) {

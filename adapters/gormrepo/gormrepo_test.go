@@ -25,8 +25,8 @@ import (
 	"gatehouse/domain/ticket"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
-	"gatehouse/migrations"
 	"gatehouse/ports"
+	"gatehouse/tests/litetest"
 	"gatehouse/tests/pgtest"
 )
 
@@ -91,25 +91,17 @@ func addProduct(t testing.TB, db *gormrepo.DB, owner user.ID, d product.Draft) p
 	return p
 }
 
-// openLite opens an empty, migrated SQLite database.
+// openLite opens an empty SQLite database with our tables.
 func openLite(t testing.TB) *gormrepo.DB {
 	t.Helper()
 	return openFile(t, filepath.Join(t.TempDir(), "test.db"))
 }
 
+// openFile opens the file; it is made, with our tables, where there is none.
 func openFile(t testing.TB, path string) *gormrepo.DB {
 	t.Helper()
-	handle, err := gormrepo.SQLiteMigrationHandle(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer handle.Close()
-	m, err := migrations.NewSQLite(handle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		litetest.Migrated(t, path)
 	}
 	db, err := gormrepo.OpenSQLite(t.Context(), path, nil)
 	if err != nil {

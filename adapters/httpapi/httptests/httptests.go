@@ -283,14 +283,15 @@ func (a *App) Advance(d time.Duration) { a.Clock.Advance(d) }
 // SetRoles gives a user other roles.
 func (a *App) SetRoles(email string, names ...string) {
 	a.t.Helper()
-	a.change(email, func(u *user.User) error {
-		var roles []user.Role
-		for _, n := range names {
-			r, _ := user.ParseRole(n)
-			roles = append(roles, r)
-		}
-		return u.SetRoles(roles, a.Clock.Now())
-	})
+	a.change(email, func(u *user.User) error { return u.SetRoles(roles(names), a.Clock.Now()) })
+}
+
+func roles(names []string) (all []user.Role) {
+	for _, n := range names {
+		r, _ := user.ParseRole(n)
+		all = append(all, r)
+	}
+	return all
 }
 
 // Disable keeps a user from signing in, by a change of the account alone, as

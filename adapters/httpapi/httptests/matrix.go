@@ -201,11 +201,7 @@ type scene struct {
 
 func (c *cast) signIn(name string, roles ...string) *Client {
 	c.count++
-	who := c.app.SignIn(fmt.Sprintf("%s-%d@example.com", name, c.count))
-	if roles != nil {
-		c.app.SetRoles(who.Email, roles...)
-	}
-	return who
+	return c.app.Admit(fmt.Sprintf("%s-%d@example.com", name, c.count), roles...)
 }
 
 // play has the actor ask what the row says, and gives the answer as a cell.
