@@ -355,6 +355,19 @@ type Clock func() time.Time
 // Health is something that must work for the service to be of use.
 type Health interface {
 	// Check returns nil if it works and else what is wrong, within the
-	// context's deadline.
+	// context's deadline: a *Degraded if requests are answered well all the same.
 	Check(ctx context.Context) error
 }
+
+// Degraded is what is wrong with something that does its work all the same, such
+// as deciding by the last good policy where the newest is none. What every node
+// shares must not take every node out of service by that.
+type Degraded struct {
+	Says string // in words that anybody may read
+	Err  error  // why; for the log
+}
+
+func (d *Degraded) Error() string { return d.Says + ": " + d.Err.Error() }
+
+// Unwrap gives why.
+func (d *Degraded) Unwrap() error { return d.Err }

@@ -102,7 +102,8 @@ func (a *Authorizer) Under(t access.Table) (func(access.Actor) access.Rights, er
 }
 
 // Check implements ports.Health. The authorizer is well if it decides by the
-// newest table; deciding by an older one because the newest is bad is not.
+// newest table; where it decides by an older one because the newest is bad, it is
+// degraded.
 func (a *Authorizer) Check(ctx context.Context) error {
 	version, err := a.policies.Version(ctx)
 	if err != nil {
@@ -112,7 +113,7 @@ func (a *Authorizer) Check(ctx context.Context) error {
 		return err
 	}
 	if bad := a.bad.Load(); bad != nil && bad.version >= version {
-		return fmt.Errorf("policy version %d cannot be used, version %d decides: %w", bad.version, a.current.Load().version, bad.why)
+		return &ports.Degraded{Says: fmt.Sprintf("policy version %d cannot be used, version %d decides", bad.version, a.current.Load().version), Err: bad.why}
 	}
 	return nil
 }

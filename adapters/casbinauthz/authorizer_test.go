@@ -2,6 +2,7 @@ package casbinauthz_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"gatehouse/adapters/memory"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
+	"gatehouse/domain/fault"
 	"gatehouse/domain/product"
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
@@ -175,6 +177,38 @@ func TestInheritanceHasNoEnd(t *testing.T) {
 	}
 	if d, err := rights.Decide(access.Read, thing(2, product.StatusDraft)); err != nil || !d.Allowed {
 		t.Errorf("Decide over 40 links of inheritance = %v, %v, want allowed", d.Allowed, err)
+	}
+}
+
+// A table that cannot be used is told of, and by a mended one forgotten: the node
+// does its work all the same, so that what all nodes share does not take every one
+// of them out of service.
+func TestHealth(t *testing.T) {
+	good := []access.Row{{Role: "user", Resource: "product", Action: "read", Condition: "any", Effect: "allow"}}
+	policies := &table{now: access.Table{Version: 1}}
+	a := open(t, policies, vocabulary(t))
+	const lastGood = "policy version 3 cannot be used, version 2 decides"
+	for _, c := range []struct {
+		what    string
+		version int64
+		rows    []access.Row
+		want    string
+	}{
+		{"no good policy ever", 1, nil, "an outage"}, {"a good one", 2, good, ""}, {"emptied", 3, nil, lastGood}, {"still empty", 3, nil, lastGood}, {"mended", 4, good, ""},
+	} {
+		policies.put(access.Table{Version: c.version, Rows: c.rows})
+		err, got := a.Check(t.Context()), ""
+		switch d, degraded := errors.AsType[*ports.Degraded](err); {
+		case degraded:
+			got = d.Says
+		case errors.Is(err, fault.Unavailable):
+			got = "an outage"
+		case err != nil:
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("Check with %s = %q, want %q", c.what, got, c.want)
+		}
 	}
 }
 

@@ -30,31 +30,44 @@ func (s *Server) livez(c *fiber.Ctx) error {
 }
 
 // readyz says whether requests should be sent here: not while draining, nor
-// while something is away without which every answer would be 503.
+// while something is away without which every answer would be 503. Where all is
+// answered well though something is wrong, it says what and is ready.
 func (s *Server) readyz(c *fiber.Ctx) error {
 	if s.draining.Load() {
 		return fault.New(fault.Unavailable, "unavailable", "The service is shutting down.")
 	}
-	names, failed := s.checkAll(c.UserContext())
+	found, failed := s.checkAll(c.UserContext())
 	if failed != nil {
 		return failed
 	}
-	b := append(newBody(), `{"status":"ok","checks":{`...)
-	for i, name := range names {
+	b := append(newBody(), `{"status":`...)
+	if slices.ContainsFunc(found, func(one checked) bool { return one.says != fine }) {
+		b = append(b, `"degraded","checks":{`...)
+	} else {
+		b = append(b, `"ok","checks":{`...)
+	}
+	for i, one := range found {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, name), `:"ok"`...)
+		b = append(appendString(b, one.name), ':')
+		b = appendString(b, one.says)
 	}
 	return send(c, fiber.StatusOK, append(b, "}}"...))
 }
 
+// checked is something that works; says is fine, or what is wrong with it.
+type checked struct{ name, says string }
+
+const fine = "ok"
+
 // checkAll asks everything at once. Its error names what fails to the client
 // and holds why for the log.
-func (s *Server) checkAll(ctx context.Context) (names []string, err error) {
+func (s *Server) checkAll(ctx context.Context) (found []checked, err error) {
 	ctx, cancel := context.WithTimeout(ctx, min(checkTime, s.RequestTimeout))
 	defer cancel()
 	results := map[string]chan error{}
+	var names []string
 	for name, h := range s.Health {
 		result := make(chan error, 1) // with room, so that nobody has to be waiting
 		results[name] = result
@@ -65,7 +78,13 @@ func (s *Server) checkAll(ctx context.Context) (names []string, err error) {
 	var failing []string
 	var causes []error
 	for _, name := range names {
-		if err := await(ctx, results[name]); err != nil {
+		err := await(ctx, results[name])
+		switch d, degraded := errors.AsType[*ports.Degraded](err); {
+		case err == nil:
+			found = append(found, checked{name, fine})
+		case degraded:
+			found = append(found, checked{name, d.Says})
+		default:
 			failing = append(failing, name)
 			causes = append(causes, fmt.Errorf("%s: %w", name, err))
 		}
@@ -74,7 +93,7 @@ func (s *Server) checkAll(ctx context.Context) (names []string, err error) {
 		detail := "Not ready: " + strings.Join(failing, ", ") + "."
 		return nil, fault.New(fault.Unavailable, "unavailable", detail).Because(errors.Join(causes...))
 	}
-	return names, nil
+	return found, nil
 }
 
 // check asks one. A panic in a goroutine would end the process.

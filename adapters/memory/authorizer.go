@@ -68,7 +68,7 @@ func (a *Authorizer) Under(t access.Table) (func(access.Actor) access.Rights, er
 	return func(actor access.Actor) access.Rights { return newRights(&set, actor) }, nil
 }
 
-// Check implements ports.Health: the newest table must be one that can be used.
+// Check implements ports.Health: the newest table should be one that can be used.
 func (a *Authorizer) Check(ctx context.Context) error {
 	version, err := a.policies.Version(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func (a *Authorizer) Check(ctx context.Context) error {
 		return err
 	}
 	if now.set.Version < version {
-		return fmt.Errorf("policy version %d cannot be used, version %d decides: %w", now.bad, now.set.Version, now.why)
+		return &ports.Degraded{Says: fmt.Sprintf("policy version %d cannot be used, version %d decides", now.bad, now.set.Version), Err: now.why}
 	}
 	return nil
 }

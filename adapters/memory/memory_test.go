@@ -193,6 +193,7 @@ func TestHealth(t *testing.T) {
 	row := access.Row{Role: "user", Resource: "product", Action: "read", Condition: "any", Effect: "allow"}
 	policies := &failing{}
 	a := memory.NewAuthorizer(policies, v)
+	const lastGood = "policy version 2 cannot be used, version 1 decides"
 	for _, c := range []struct {
 		what  string
 		table access.Table
@@ -201,14 +202,17 @@ func TestHealth(t *testing.T) {
 	}{
 		{"no policy", access.Table{}, nil, "unavailable"},
 		{"good", access.Table{Version: 1, Rows: []access.Row{row}}, nil, ""},
-		{"emptied", access.Table{Version: 2}, nil, "policy version 2 cannot be used, version 1 decides"},
-		{"still empty", access.Table{Version: 2}, nil, "policy version 2 cannot be used, version 1 decides"},
+		{"emptied", access.Table{Version: 2}, nil, lastGood},
+		{"still empty", access.Table{Version: 2}, nil, lastGood},
 		{"out of reach", access.Table{Version: 2}, fault.Outage(errors.New("down")), "unavailable"},
 		{"mended", access.Table{Version: 3, Rows: []access.Row{row}}, nil, ""},
 	} {
 		policies.table, policies.err = c.table, c.err
 		if err := a.Check(t.Context()); (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("Check(%s) = %v, want %q", c.what, err, c.want)
+		}
+		if d, ok := errors.AsType[*ports.Degraded](a.Check(t.Context())); ok != (c.want == lastGood) || ok && d.Says != lastGood {
+			t.Errorf("Check(%s) is degraded: %t, want %t", c.what, ok, c.want == lastGood)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,20 @@ func testReadiness(t *testing.T, open Open) {
 	a := app.Anonymous().Do("GET", "/readyz", nil).Want(200, "")
 	if string(a.Body) != `{"status":"ok","checks":{"database":"ok","sessions":"ok"}}` {
 		t.Errorf("readyz = %s", a.Body)
+	}
+	// What is wrong with something that works keeps nobody away, says so, and
+	// tells strangers no more than that.
+	worn := health(func(context.Context) error {
+		return fmt.Errorf("wrapped: %w", &ports.Degraded{Says: "version 8 cannot be used", Err: errors.New("dial 10.9.8.7 refused")})
+	})
+	degraded := start(t, open, Options{Health: map[string]ports.Health{"database": fine, "policy": worn}})
+	a = degraded.Anonymous().Do("GET", "/readyz", nil).Want(200, "")
+	if string(a.Body) != `{"status":"degraded","checks":{"database":"ok","policy":"version 8 cannot be used"}}` {
+		t.Errorf("readyz = %s", a.Body)
+	}
+	worse := start(t, open, Options{Health: map[string]ports.Health{"database": broken, "policy": worn}})
+	if a = worse.Anonymous().Do("GET", "/readyz", nil).Want(503, "unavailable"); a.Text("detail") != "Not ready: database." {
+		t.Errorf("detail = %q", a.Text("detail"))
 	}
 	bad := start(t, open, Options{Health: map[string]ports.Health{"database": broken, "migrations": fine, "policy": stuck, "sessions": crashed}})
 	began := time.Now()
