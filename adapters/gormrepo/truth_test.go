@@ -21,3 +21,26 @@ func TestListsTellTheTruth(t *testing.T) {
 		})
 	}
 }
+
+// TestPreviewsTellTheTruth plays random changes of random policies, each first
+// tried out and then made, over both databases.
+func TestPreviewsTellTheTruth(t *testing.T) {
+	for name, open := range dialects {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			s := truth.PolicyStores{
+				Stores:   truth.Stores{Users: db.Users(), Products: db.Products()},
+				Policies: db.Policies(), History: db.Policies(), Roles: db.Users(), Census: db.Products(),
+			}
+			effects, refused := 0, 0
+			for range 6 {
+				e, r, err := truth.Previews(t.Context(), rand.Uint64(), s, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				effects, refused = effects+e, refused+r
+			}
+			t.Logf("48 changes: %d effects, %d refused", effects, refused)
+		})
+	}
+}

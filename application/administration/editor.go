@@ -73,49 +73,81 @@ func (e *PolicyEditor) Row(ctx context.Context, id access.PolicyID) (access.Row,
 	return table.Rows[i], nil
 }
 
+// A plan is a change of the policy that was checked so far as can be without a
+// store: what is done ([PolicyEditor.change]) or tried out ([PolicyEditor.rehearse]).
+type plan struct {
+	note  string
+	doing doing
+	alter func(*access.Table) error
+}
+
 // Add adds a row, whose id is made here. It returns what is wrong with the
 // words, all of it at once, access.ErrPolicyExists if there is such a row, and a
 // Conflict with the code "last_admin" if the row would lock the admins out.
 func (e *PolicyEditor) Add(ctx context.Context, by By, row access.Row) (access.Row, access.Table, error) {
+	p, row, err := e.adding(by, row)
+	if err != nil {
+		return access.Row{}, access.Table{}, err
+	}
+	table, err := e.change(ctx, by, p)
+	return row, table, err
+}
+
+func (e *PolicyEditor) adding(by By, row access.Row) (plan, access.Row, error) {
 	var v fault.Validation
 	e.Vocabulary.Validate(row, "", &v)
 	note := validNote(by.Note, &v)
 	if err := by.checked(v); err != nil {
-		return access.Row{}, access.Table{}, err
+		return plan{}, access.Row{}, err
 	}
 	row.ID = e.id()
-	table, err := e.change(ctx, by, note, doing{event: audit.PolicyAdded, subject: row.ID.String()}, func(t *access.Table) error {
+	return plan{note, doing{event: audit.PolicyAdded, subject: row.ID.String()}, func(t *access.Table) error {
 		if slices.ContainsFunc(t.Rows, func(r access.Row) bool { return r.Words() == row.Words() }) {
 			return access.ErrPolicyExists
 		}
 		t.Rows = append(t.Rows, row)
 		return nil
-	})
-	return row, table, err
+	}}, row, nil
 }
 
 // Remove removes a row. It returns access.ErrPolicyUnknown if there is none with
 // the id, and "last_admin" as [PolicyEditor.Add] does.
 func (e *PolicyEditor) Remove(ctx context.Context, by By, id access.PolicyID) (access.Table, error) {
+	p, err := e.removing(by, id)
+	if err != nil {
+		return access.Table{}, err
+	}
+	return e.change(ctx, by, p)
+}
+
+func (e *PolicyEditor) removing(by By, id access.PolicyID) (plan, error) {
 	var v fault.Validation
 	note := validNote(by.Note, &v)
 	if err := by.checked(v); err != nil {
-		return access.Table{}, err
+		return plan{}, err
 	}
-	return e.change(ctx, by, note, doing{event: audit.PolicyRemoved, subject: id.String()}, func(t *access.Table) error {
+	return plan{note, doing{event: audit.PolicyRemoved, subject: id.String()}, func(t *access.Table) error {
 		left := slices.DeleteFunc(slices.Clone(t.Rows), func(r access.Row) bool { return r.ID == id })
 		if len(left) == len(t.Rows) {
 			return access.ErrPolicyUnknown
 		}
 		t.Rows = left
 		return nil
-	})
+	}}, nil
 }
 
 // Load puts a whole table, whose ids and version do not matter, in the place of
 // the one there is: a row that stands in both keeps its id. It returns what is
 // wrong with the table, and "last_admin" where no admin could change it back.
 func (e *PolicyEditor) Load(ctx context.Context, by By, table access.Table) (access.Table, error) {
+	p, err := e.loading(by, table)
+	if err != nil {
+		return access.Table{}, err
+	}
+	return e.change(ctx, by, p)
+}
+
+func (e *PolicyEditor) loading(by By, table access.Table) (plan, error) {
 	var v fault.Validation
 	for i, r := range table.Rows {
 		e.Vocabulary.Validate(r, "/items/"+strconv.Itoa(i), &v)
@@ -128,9 +160,9 @@ func (e *PolicyEditor) Load(ctx context.Context, by By, table access.Table) (acc
 	}
 	note := validNote(by.Note, &v)
 	if err := by.checked(v); err != nil {
-		return access.Table{}, err
+		return plan{}, err
 	}
-	return e.change(ctx, by, note, doing{event: audit.PolicyLoaded, whole: true}, func(t *access.Table) error {
+	return plan{note, doing{event: audit.PolicyLoaded, whole: true}, func(t *access.Table) error {
 		ids := map[access.Row]access.PolicyID{}
 		for _, r := range t.Rows {
 			ids[r.Words()] = r.ID
@@ -145,27 +177,35 @@ func (e *PolicyEditor) Load(ctx context.Context, by By, table access.Table) (acc
 		}
 		t.Rows, t.Inherits = next.Rows, next.Inherits
 		return nil
-	})
+	}}, nil
 }
 
 // Rollback makes the policy what it was at a version, as a version of its own.
 // It returns access.ErrVersionUnknown if nobody remembers that one.
 func (e *PolicyEditor) Rollback(ctx context.Context, by By, version int64) (access.Table, error) {
-	var v fault.Validation
-	note := validNote(by.Note, &v)
-	if err := by.checked(v); err != nil {
-		return access.Table{}, err
-	}
-	old, err := e.History.Revision(ctx, version)
+	p, err := e.goingBack(ctx, by, version)
 	if err != nil {
 		return access.Table{}, err
 	}
+	return e.change(ctx, by, p)
+}
+
+func (e *PolicyEditor) goingBack(ctx context.Context, by By, version int64) (plan, error) {
+	var v fault.Validation
+	note := validNote(by.Note, &v)
+	if err := by.checked(v); err != nil {
+		return plan{}, err
+	}
+	old, err := e.History.Revision(ctx, version)
+	if err != nil {
+		return plan{}, err
+	}
 	to := doing{event: audit.PolicyRolledBack, whole: true, detail: []string{"to", strconv.FormatInt(version, 10)}}
-	return e.change(ctx, by, note, to, func(t *access.Table) error {
+	return plan{note, to, func(t *access.Table) error {
 		next := old.Table.Clone()
 		t.Rows, t.Inherits = next.Rows, next.Inherits
 		return nil
-	})
+	}}, nil
 }
 
 func (e *PolicyEditor) id() access.PolicyID {
@@ -192,27 +232,54 @@ type doing struct {
 	detail  []string
 }
 
-// change applies alter to the policy, if what comes of it can be used and undone.
-func (e *PolicyEditor) change(ctx context.Context, by By, note string, d doing, alter func(*access.Table) error) (access.Table, error) {
+// change carries a plan out, if what comes of it can be used and undone.
+func (e *PolicyEditor) change(ctx context.Context, by By, p plan) (access.Table, error) {
 	admins, err := e.admins(ctx)
 	if err != nil {
 		return access.Table{}, err
 	}
 	book, with := journal.Book{Random: e.Random, Now: e.Now}, &ports.Along{}
-	edit := access.Edit{Author: by.Author, At: e.Now(), Note: note}
+	edit := access.Edit{Author: by.Author, At: e.Now(), Note: p.note}
 	return e.History.Change(ctx, edit, func(t *access.Table) error {
 		before := t.Clone()
-		if err := alter(t); err != nil {
+		if err := e.try(before, t, p, admins); err != nil {
 			return err
 		}
-		if err := e.usable(before, *t, d.whole, admins); err != nil {
-			return err
-		}
-		detail := append([]string{"version", strconv.FormatInt(before.Version+1, 10)}, d.detail...)
-		with.Audit = []audit.Entry{book.Entry(ctx, d.event, audit.Success, by.Author,
-			audit.Subject{Type: access.KindPolicy.String(), ID: d.subject}, append(detail, differences(t.Since(before))...)...)}
+		detail := append([]string{"version", strconv.FormatInt(before.Version+1, 10)}, p.doing.detail...)
+		with.Audit = []audit.Entry{book.Entry(ctx, p.doing.event, audit.Success, by.Author,
+			audit.Subject{Type: access.KindPolicy.String(), ID: p.doing.subject}, append(detail, differences(t.Since(before))...)...)}
 		return nil
 	}, with)
+}
+
+// rehearse tells what a plan would make of the policy, or what it would be
+// refused with. Nothing is written.
+func (e *PolicyEditor) rehearse(ctx context.Context, p plan) (before, after access.Table, err error) {
+	admins, err := e.admins(ctx)
+	if err != nil {
+		return before, after, err
+	}
+	if before, err = e.Policies.Load(ctx); err != nil {
+		return before, after, err
+	}
+	after = before.Clone()
+	return before, after, e.try(before, &after, p, admins)
+}
+
+var errTwice = fault.New(fault.Conflict, "policy_unusable", "A row or an inheritance stands twice.")
+
+// try alters the table by the plan, and says whether that may be.
+func (e *PolicyEditor) try(before access.Table, t *access.Table, p plan, admins [][]user.Role) error {
+	if err := p.alter(t); err != nil {
+		return err
+	}
+	if err := e.usable(before, *t, p.doing.whole, admins); err != nil {
+		return err
+	}
+	if !t.Distinct() {
+		return errTwice
+	}
+	return nil
 }
 
 // admins are the different sets of roles under which active users act as admin.
