@@ -41,6 +41,7 @@ type stores struct {
 	products  ports.ProductRepository
 	policies  policyStore
 	roles     ports.RoleDirectory
+	census    ports.Census
 	factors   ports.FactorRepository
 	tickets   ports.TicketRepository
 	ledger    ledger
@@ -279,14 +280,14 @@ func (d *database) migrating(use func(*migrations.Migrator) error) error {
 func (d *database) stores(ctx context.Context) (stores, error) {
 	if m := d.memory; m != nil {
 		return stores{
-			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(), roles: m.Users(),
+			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(), roles: m.Users(), census: m.Products(),
 			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), answers: m.Answers(), outbox: m.Outbox(), events: m.Events(), limiter: m.Limiter(), keys: m.Keys(),
 			health: map[string]ports.Health{"database": m},
 		}, nil
 	}
 	o := d.orm
 	s := stores{
-		users: o.Users(), products: o.Products(), policies: o.Policies(), roles: o.Users(),
+		users: o.Users(), products: o.Products(), policies: o.Policies(), roles: o.Users(), census: o.Products(),
 		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), answers: o.Answers(), outbox: o.Outbox(), events: o.Events(), limiter: o.Limiter(), keys: o.Keys(),
 		health: map[string]ports.Health{"database": o},
 	}

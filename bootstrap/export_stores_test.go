@@ -18,7 +18,7 @@ func OpenStores(ctx context.Context, p Program) (httptests.Stores, func() error,
 	return httptests.Stores{
 		Users: h.stores.users, Sessions: h.stores.sessions, Directory: h.stores.directory, Products: h.stores.products,
 		Factors: h.stores.factors, Tickets: h.stores.tickets, Answers: h.stores.answers, Outbox: h.stores.outbox, Ledger: h.stores.ledger, Audit: h.stores.ledger, Limiter: h.stores.limiter,
-		Policies: h.stores.policies, History: h.stores.policies, Roles: h.stores.roles, Rehearsal: h.authorizer, Vocabulary: h.vocabulary,
+		Policies: h.stores.policies, History: h.stores.policies, Roles: h.stores.roles, Census: h.stores.census, Rehearsal: h.authorizer, Vocabulary: h.vocabulary,
 		Authorizer: h.authorizer, Hasher: memory.Hasher{}, Codes: totp.New("Gatehouse"), Sealer: h.sealer, Devices: h.devices, Random: h.random,
 	}, h.close, nil
 }

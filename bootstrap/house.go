@@ -44,6 +44,7 @@ type house struct {
 	sessions   *sessions.Service
 	products   *products.Service
 	explainer  *administration.Explainer
+	previewer  *administration.Previewer
 	events     *events.Service
 	operator   *administration.Operator
 	policies   *administration.PolicyEditor
@@ -135,6 +136,7 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Random: h.random, Now: p.Now,
 	}
 	h.explainer = &administration.Explainer{Users: kept.users, Products: kept.products, Gate: h.gate}
+	h.previewer = &administration.Previewer{Editor: h.policies, Census: kept.census, Products: kept.products, Users: kept.users, Gate: h.gate}
 	h.administration = administration.New(administration.Config{
 		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
 	})

@@ -120,7 +120,7 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	n.public = c.Public(ln.Addr())
 	n.server, err = httpapi.New(httpapi.Config{
-		Accounts: h.accounts, Sessions: h.sessions, Products: h.products, Explainer: h.explainer, Administration: h.administration, Policies: h.policyDesk, Devices: h.devices,
+		Accounts: h.accounts, Sessions: h.sessions, Products: h.products, Explainer: h.explainer, Administration: h.administration, Policies: h.policyDesk, Previewer: h.previewer, Devices: h.devices,
 		Health:         h.health(),
 		PublicURL:      n.public,
 		TrustedOrigins: c.TrustedOrigins, TrustedProxies: c.TrustedProxies,

@@ -316,6 +316,8 @@ func TestStatements(t *testing.T) {
 		// Whoever asks first after a change loads the policy, with five more.
 		{"the policy", root, "GET", "/admin/policies", "", 200, 4, 2},
 		{"the policy, for who may not", carol, "GET", "/admin/policies", "", 403, 1, 2},
+		{"what a row would do", root, "POST", "/admin/policies/preview", `{"add":` + support + `}`, 200, 5, 2},
+		{"what a row about products would do", root, "POST", "/admin/policies/preview", `{"add":{"role":"user","resource":"product","action":"read","condition":"any","effect":"allow"}}`, 200, 8, 2},
 		{"a row of the policy", root, "POST", "/admin/policies", support, 201, 5, 11},
 		{"a row that is there", root, "POST", "/admin/policies", support, 409, 8, 4},
 		{"a row less", root, "DELETE", "/admin/policies/" + row, "", 204, 5, 11},

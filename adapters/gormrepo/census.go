@@ -90,18 +90,18 @@ func (s *Products) Reach(ctx context.Context, q ports.CensusQuery) (r ports.Reac
 // with one; how many pairs more there are by that than if they had not; and how
 // many of them reach anything.
 func (c *census) reach() (string, []any) {
-	text := "WITH people AS (" + c.people + "), elsewhere AS (SELECT count(*) AS n FROM products WHERE " + c.far.text.String() + ")"
+	text := "SELECT (SELECT count(*) FROM (" + c.people + ") people), elsewhere.n, "
+	elsewhere := " FROM (SELECT count(*) AS n FROM products WHERE " + c.far.text.String() + ") elsewhere"
 	args := append([]any{c.roles}, c.far.args...)
 	if c.related == "" {
-		return text + " SELECT (SELECT count(*) FROM people), (SELECT n FROM elsewhere), 0, 0, 0", args
+		return text + "0, 0, 0" + elsewhere, args
 	}
-	text += ", persons AS (SELECT related.person, CAST(sum(CASE WHEN " + c.near.text.String() + " THEN 1 ELSE 0 END - CASE WHEN " + c.far.text.String() +
+	text += "count(persons.person), CAST(coalesce(sum(persons.more), 0) AS bigint)," +
+		" CAST(coalesce(sum(CASE WHEN persons.more + elsewhere.n > 0 THEN 1 ELSE 0 END), 0) AS bigint)" + elsewhere +
+		" LEFT JOIN (SELECT related.person, CAST(sum(CASE WHEN " + c.near.text.String() + " THEN 1 ELSE 0 END - CASE WHEN " + c.far.text.String() +
 		" THEN 1 ELSE 0 END) AS bigint) AS more FROM products JOIN (" + c.related + ") related ON related.product = products.id" +
-		" WHERE related.person IN (SELECT people.id FROM people) GROUP BY related.person)" +
-		" SELECT (SELECT count(*) FROM people), (SELECT n FROM elsewhere), count(*), CAST(coalesce(sum(more), 0) AS bigint)," +
-		" CAST(coalesce(sum(CASE WHEN more + (SELECT n FROM elsewhere) > 0 THEN 1 ELSE 0 END), 0) AS bigint) FROM persons"
-	args = append(append(args, c.near.args...), c.far.args...)
-	return text, args
+		" WHERE related.person IN (" + c.people + ") GROUP BY related.person) persons ON TRUE GROUP BY elsewhere.n"
+	return text, append(append(append(args, c.near.args...), c.far.args...), c.roles)
 }
 
 // Pairs looks among those who have something to do with a product first.

@@ -111,7 +111,7 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 	s, err := httpapi.New(httpapi.Config{
 		Accounts: as, Sessions: ss, Devices: st.Devices, Administration: administration.New(administration.Config{}),
 		Products:  products.New(products.Config{Products: st.Products, Gate: &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}, Guard: g, Random: st.Random, Now: now}),
-		Explainer: &administration.Explainer{},
+		Explainer: &administration.Explainer{}, Policies: &administration.Policies{}, Previewer: &administration.Previewer{},
 		PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Random: st.Random, Now: now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 	})
 	if err != nil {

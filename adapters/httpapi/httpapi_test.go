@@ -66,7 +66,7 @@ func storesUnder(t testing.TB, policy access.Table) httptests.Stores {
 	}
 	decider := memory.NewAuthorizer(db.Policies(), vocabulary)
 	return httptests.Stores{
-		Policies: db.Policies(), History: db.Policies(), Roles: db.Users(), Rehearsal: decider, Vocabulary: vocabulary,
+		Policies: db.Policies(), History: db.Policies(), Roles: db.Users(), Census: db.Products(), Rehearsal: decider, Vocabulary: vocabulary,
 		Users: db.Users(), Sessions: db.Sessions(), Directory: db.Sessions(), Factors: db.Factors(), Products: db.Products(),
 		Tickets: db.Tickets(), Answers: db.Answers(), Outbox: db.Outbox(), Ledger: db.Ledger(), Audit: db.Ledger(), Limiter: db.Limiter(),
 		Authorizer: decider, Hasher: memory.Hasher{},

@@ -138,8 +138,10 @@ func (s *Server) getPolicyVersion(c *fiber.Ctx, r session.Resumed) error {
 
 // policyID is the id in the path, zero where that is none: there is no row with
 // it, which only those are told who may ask.
-func policyID(c *fiber.Ctx) access.PolicyID {
-	id, _ := uuid.Parse(c.Params("id"))
+func policyID(c *fiber.Ctx) access.PolicyID { return parsePolicyID(c.Params("id")) }
+
+func parsePolicyID(text string) access.PolicyID {
+	id, _ := uuid.Parse(text)
 	return access.PolicyID{UUID: id}
 }
 
@@ -158,8 +160,17 @@ func sendTable(c *fiber.Ctx, t access.Table) error {
 func appendRow(b []byte, r access.Row) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID.String())
+	return appendColumns(append(b, `,"role":`...), r)
+}
+
+// appendWords writes down what a row says.
+func appendWords(b []byte, r access.Row) []byte { return appendColumns(append(b, `{"role":`...), r) }
+
+// appendColumns writes the values of a row, from that of the role on.
+func appendColumns(b []byte, r access.Row) []byte {
+	b = appendString(b, r.Role)
 	for _, member := range []struct{ name, value string }{
-		{`,"role":`, r.Role}, {`,"resource":`, r.Resource}, {`,"action":`, r.Action}, {`,"condition":`, r.Condition}, {`,"effect":`, r.Effect},
+		{`,"resource":`, r.Resource}, {`,"action":`, r.Action}, {`,"condition":`, r.Condition}, {`,"effect":`, r.Effect},
 	} {
 		b = append(b, member.name...)
 		b = appendString(b, member.value)

@@ -63,6 +63,7 @@ type Config struct {
 	Products  *products.Service
 	Explainer *administration.Explainer
 	Policies  *administration.Policies
+	Previewer *administration.Previewer
 	Devices   ports.Devices
 
 	Administration *administration.Service
@@ -96,7 +97,7 @@ func (c Config) check() error {
 	need(c.Accounts != nil && c.Sessions != nil && c.Products != nil, "Accounts, Sessions and Products are needed")
 	need(c.Explainer != nil, "Explainer is needed")
 	need(c.Administration != nil, "Administration is needed")
-	need(c.Policies != nil, "Policies are needed")
+	need(c.Policies != nil && c.Previewer != nil, "Policies and Previewer are needed")
 	need(c.Devices != nil && c.Random != nil && c.Now != nil && c.Log != nil, "Devices, Random, Now and Log are needed")
 	need(min(c.BodyLimit, c.MaxConnections, c.MaxInWork, c.MaxHashing) >= 0 && c.RequestTimeout >= 0, "limits are not negative")
 	errs = append(errs, checkPublicURL(c.PublicURL))
@@ -297,6 +298,7 @@ func (s *Server) routes() []route {
 		row("GET", "/admin/policies/history", "listPolicyVersions", s.private(s.listPolicyVersions)),
 		row("GET", "/admin/policies/history/{version}", "getPolicyVersion", s.private(s.getPolicyVersion)),
 		row("POST", "/admin/policies/rollback", "rollBackPolicies", s.private(s.rollBackPolicies)),
+		row("POST", "/admin/policies/preview", "previewPolicies", s.private(s.previewPolicies)),
 		row("GET", "/admin/policies/{id}", "getPolicy", s.private(s.getPolicy)),
 		row("DELETE", "/admin/policies/{id}", "removePolicy", s.private(s.removePolicy)),
 

@@ -234,10 +234,11 @@ type doing struct {
 
 // change carries a plan out, if what comes of it can be used and undone.
 func (e *PolicyEditor) change(ctx context.Context, by By, p plan) (access.Table, error) {
-	admins, err := e.admins(ctx)
+	sets, err := e.Roles.RoleSets(ctx)
 	if err != nil {
 		return access.Table{}, err
 	}
+	admins := adminsAmong(sets)
 	book, with := journal.Book{Random: e.Random, Now: e.Now}, &ports.Along{}
 	edit := access.Edit{Author: by.Author, At: e.Now(), Note: p.note}
 	return e.History.Change(ctx, edit, func(t *access.Table) error {
@@ -253,17 +254,13 @@ func (e *PolicyEditor) change(ctx context.Context, by By, p plan) (access.Table,
 }
 
 // rehearse tells what a plan would make of the policy, or what it would be
-// refused with. Nothing is written.
-func (e *PolicyEditor) rehearse(ctx context.Context, p plan) (before, after access.Table, err error) {
-	admins, err := e.admins(ctx)
-	if err != nil {
-		return before, after, err
-	}
+// refused with, where users have these sets of roles. Nothing is written.
+func (e *PolicyEditor) rehearse(ctx context.Context, p plan, sets []ports.RoleSet) (before, after access.Table, err error) {
 	if before, err = e.Policies.Load(ctx); err != nil {
 		return before, after, err
 	}
 	after = before.Clone()
-	return before, after, e.try(before, &after, p, admins)
+	return before, after, e.try(before, &after, p, adminsAmong(sets))
 }
 
 var errTwice = fault.New(fault.Conflict, "policy_unusable", "A row or an inheritance stands twice.")
@@ -282,19 +279,15 @@ func (e *PolicyEditor) try(before access.Table, t *access.Table, p plan, admins 
 	return nil
 }
 
-// admins are the different sets of roles under which active users act as admin.
-func (e *PolicyEditor) admins(ctx context.Context) ([][]user.Role, error) {
-	sets, err := e.Roles.RoleSets(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var admins [][]user.Role
+// adminsAmong are the different sets of roles under which active users act as
+// admin.
+func adminsAmong(sets []ports.RoleSet) (admins [][]user.Role) {
 	for _, s := range sets {
 		if slices.Contains(s.Roles, user.RoleAdmin) {
 			admins = append(admins, s.Roles)
 		}
 	}
-	return admins, nil
+	return admins
 }
 
 // essential is what the role admin has to be able to do: without it nobody could

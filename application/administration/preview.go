@@ -125,12 +125,12 @@ type Example struct {
 // asks, which nothing is changed without and nothing told. The examples are of
 // users that the caller may read, and of products.
 func (p *Previewer) Preview(ctx context.Context, a access.Actor, q Proposal) (Preview, error) {
-	if err := p.Gate.Permit(ctx, a, access.Read, access.Any(access.KindPolicy)); err != nil {
-		return Preview{}, err
-	}
 	rights, err := p.Gate.Rights(ctx, a)
 	if err != nil {
 		return Preview{}, err
+	}
+	if err := gate.Judge(rights, a, access.Read, access.Any(access.KindPolicy)); err != nil {
+		return Preview{}, p.Gate.Record(ctx, a, err)
 	}
 	users, err := rights.Decide(access.Read, access.Any(access.KindUser))
 	if err != nil {
@@ -159,7 +159,11 @@ func (p *Previewer) preview(ctx context.Context, q Proposal, s seer) (Preview, e
 	if err != nil {
 		return Preview{}, err
 	}
-	before, after, err := p.Editor.rehearse(ctx, planned)
+	sets, err := p.Editor.Roles.RoleSets(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	before, after, err := p.Editor.rehearse(ctx, planned, sets)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -167,7 +171,7 @@ func (p *Previewer) preview(ctx context.Context, q Proposal, s seer) (Preview, e
 	if v.result.Diff.IsZero() {
 		return v.result, nil
 	}
-	if err := v.prepare(ctx, before, after); err != nil {
+	if err := v.prepare(ctx, before, after, sets); err != nil {
 		return Preview{}, err
 	}
 	limited, cancel := context.WithTimeout(ctx, p.limit(ctx))
@@ -238,8 +242,9 @@ type question struct {
 	gain, lose bool // what can come of it at all
 }
 
-// prepare finds out who there is, and which questions the change touches.
-func (s *survey) prepare(ctx context.Context, before, after access.Table) error {
+// prepare finds out which questions the change touches, of visitors and of users
+// with these sets of roles.
+func (s *survey) prepare(ctx context.Context, before, after access.Table, sets []ports.RoleSet) error {
 	will, err := s.Editor.Rehearsal.Under(after)
 	if err != nil {
 		return err
@@ -250,10 +255,6 @@ func (s *survey) prepare(ctx context.Context, before, after access.Table) error 
 	s.was = func(a access.Actor) (access.Rights, error) { return was(a), nil }
 	if !known { // spoilt by a hand in the database: what decides is an older one
 		s.was = func(a access.Actor) (access.Rights, error) { return s.Gate.Rights(ctx, a) }
-	}
-	sets, err := s.Editor.Roles.RoleSets(ctx)
-	if err != nil {
-		return err
 	}
 	slices.SortFunc(sets, func(a, b ports.RoleSet) int {
 		return cmp.Or(cmp.Compare(b.Users, a.Users), strings.Compare(roleNames(a.Roles), roleNames(b.Roles)))

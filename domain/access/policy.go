@@ -23,6 +23,10 @@ type Condition struct {
 
 // NewCondition makes a condition. A team registers its own in
 // bootstrap/extensions.go; docs/extending.md shows how.
+//
+// What it means for an actor may follow from their roles, and from their id
+// through [OwnedBy] and [GrantedTo] alone: so users with the same roles can be
+// counted together (ports.Census) when the effect of a change is foreseen.
 func NewCondition(name string, mean func(Actor) Filter) Condition {
 	return Condition{name: name, mean: mean}
 }

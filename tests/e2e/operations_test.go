@@ -72,6 +72,7 @@ func outages(product, session string) []outage {
 		{"GET", "/admin/policies", "", 0},
 		{"POST", "/admin/policies", `{"role":"x","resource":"product","action":"read","condition":"any","effect":"allow"}`, 0},
 		{"POST", "/admin/policies/explain", `{"roles":["user"],"action":"read"}`, 0},
+		{"POST", "/admin/policies/preview", `{"rollback":{"version":1}}`, 0},
 		{"GET", "/admin/policies/history", "", 0},
 		{"GET", "/admin/policies/history/1", "", 0},
 		{"POST", "/admin/policies/rollback", `{"version":1}`, 0},

@@ -131,6 +131,7 @@ type House struct {
 	Telling  *events.Service
 	Operator *administration.Operator
 	Policies *administration.Policies
+	Preview  *administration.Previewer
 
 	Administration *administration.Service
 }
@@ -186,6 +187,7 @@ func New(t testing.TB, o Options) *House {
 		Policies: faultyPolicies{db.Policies(), f}, History: faultyHistory{db.Policies(), f}, Roles: faultyRoles{db.Users(), f},
 		Rehearsal: decider, Vocabulary: vocabulary, Random: h.Random, Now: h.Now,
 	}}
+	h.Preview = &administration.Previewer{Editor: h.Policies.Editor, Census: faultyCensus{db.Products(), f}, Products: store, Users: users, Gate: h.Gate}
 	h.Products = products.New(products.Config{Products: store, Answers: faultyAnswers{db.Answers(), f}, Gate: h.Gate, Guard: h.Guard, Random: h.Random, Now: h.Now, Subscribers: o.Subscribers})
 	h.Administration = administration.New(administration.Config{
 		Users: users, Log: log, Sessions: h.Sessions, Gate: h.Gate, Random: h.Random, Now: h.Now,

@@ -50,3 +50,16 @@ func (s faultyRoles) RoleSets(ctx context.Context) ([]ports.RoleSet, error) {
 func (s faultyRoles) Holders(ctx context.Context, roles []user.Role, after user.ID, limit int) ([]user.ID, error) {
 	return asked(s.f, "Roles.Holders", func() ([]user.ID, error) { return s.RoleDirectory.Holders(ctx, roles, after, limit) })
 }
+
+type faultyCensus struct {
+	ports.Census
+	f *Faults
+}
+
+func (s faultyCensus) Reach(ctx context.Context, q ports.CensusQuery) (ports.Reach, error) {
+	return asked(s.f, "Census.Reach", func() (ports.Reach, error) { return s.Census.Reach(ctx, q) })
+}
+
+func (s faultyCensus) Pairs(ctx context.Context, q ports.CensusQuery, limit int) ([]ports.Pair, error) {
+	return asked(s.f, "Census.Pairs", func() ([]ports.Pair, error) { return s.Census.Pairs(ctx, q, limit) })
+}

@@ -24,7 +24,7 @@ import (
 
 // Faults breaks ports on demand, and counts what is asked of them: "users",
 // "sessions", of which "past" are those that are over, "directory", "factors",
-// "products", "answers", "tickets", "outbox", "ledger", "audit", "limiter", "authorizer",
+// "products", "census", "answers", "tickets", "outbox", "ledger", "audit", "limiter", "authorizer",
 // "hasher", "mailer".
 type Faults struct {
 	mu    sync.Mutex
@@ -97,6 +97,7 @@ func (f *Faults) around(st Stores) Stores {
 	st.Directory = brokenDirectory{st.Directory, f}
 	st.Factors = brokenFactors{st.Factors, f}
 	st.Products = brokenProducts{st.Products, f}
+	st.Census = brokenCensus{st.Census, f}
 	st.Answers = brokenAnswers{st.Answers, f}
 	st.Tickets = brokenTickets{st.Tickets, f}
 	st.Outbox = brokenOutbox{st.Outbox, f}
@@ -345,6 +346,19 @@ type brokenAuthorizer struct {
 
 func (b brokenAuthorizer) Rights(ctx context.Context, a access.Actor) (access.Rights, error) {
 	return asked(ctx, b.f, "authorizer", func() (access.Rights, error) { return b.Authorizer.Rights(ctx, a) })
+}
+
+type brokenCensus struct {
+	ports.Census
+	f *Faults
+}
+
+func (b brokenCensus) Reach(ctx context.Context, q ports.CensusQuery) (ports.Reach, error) {
+	return asked(ctx, b.f, "census", func() (ports.Reach, error) { return b.Census.Reach(ctx, q) })
+}
+
+func (b brokenCensus) Pairs(ctx context.Context, q ports.CensusQuery, limit int) ([]ports.Pair, error) {
+	return asked(ctx, b.f, "census", func() ([]ports.Pair, error) { return b.Census.Pairs(ctx, q, limit) })
 }
 
 type brokenHasher struct {

@@ -56,6 +56,7 @@ type Stores struct {
 	Policies   ports.PolicyRepository
 	History    ports.PolicyHistory
 	Roles      ports.RoleDirectory
+	Census     ports.Census
 	Authorizer ports.Authorizer
 	Rehearsal  ports.Rehearsal      // the other side of Authorizer
 	Vocabulary access.Vocabulary    // that Authorizer decides by
@@ -171,15 +172,17 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 		Outbox: st.Outbox, Tickets: st.Tickets, Users: st.Users, Mailer: brokenMailer{a.Mailbox, a.Faults}, Random: st.Random, Now: now,
 		Site: "shop.example.com", Link: linkURL,
 	})
-	policies := &administration.Policies{Gate: policed, Editor: &administration.PolicyEditor{
+	editor := &administration.PolicyEditor{
 		Policies: st.Policies, History: st.History, Rehearsal: st.Rehearsal, Roles: st.Roles, Vocabulary: st.Vocabulary, Random: st.Random, Now: now,
-	}}
+	}
+	policies := &administration.Policies{Gate: policed, Editor: editor}
+	previewer := &administration.Previewer{Editor: editor, Census: st.Census, Products: st.Products, Users: st.Users, Gate: policed}
 	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
 	why := &administration.Explainer{Users: st.Users, Products: st.Products, Gate: policed}
 	admin := administration.New(administration.Config{
 		Users: st.Users, Log: st.Audit, Sessions: ss, Gate: policed, Random: st.Random, Now: now,
 	})
-	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Policies: policies, Devices: st.Devices, Random: st.Random, Now: now}
+	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Policies: policies, Previewer: previewer, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
 func (a *App) listen() {
@@ -423,6 +426,7 @@ func Run(t *testing.T, open Open) {
 		{"walk of users", testAdminWalk}, {"audit log read", testAdminAudit},
 		{"policies", testPolicies}, {"policies denied", testPoliciesDenied}, {"policies count at once", testPoliciesAtOnce}, {"lock-out", testLockOut},
 		{"policy history", testPolicyHistory}, {"policy outages", testPolicyOutages},
+		{"previews", testPreviews}, {"previews are refused", testPreviewsRefused}, {"previews are for those who may", testPreviewsDenied}, {"previews and time", testPreviewTime},
 		{"service", testService},
 	})
 	if !t.Failed() {

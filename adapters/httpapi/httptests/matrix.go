@@ -478,6 +478,11 @@ var asks = map[string]func(*scene) ask{
 		return ask{path: "/admin/policies/rollback", body: obj{"version": map[string]int{"present": 1, "missing": 1_000_000}[s.about]}}
 	},
 
+	"POST /admin/policies/preview": func(s *scene) ask {
+		body := map[string]obj{"add": policyRow("user product read any allow"), "rollback": {"version": 1_000_000}, "remove": {"id": missing}}[s.about]
+		return ask{path: "/admin/policies/preview", body: obj{s.about: body}}
+	},
+
 	"GET /livez":        to("/livez", nil),
 	"GET /readyz":       to("/readyz", nil),
 	"GET /openapi.json": to("/openapi.json", nil),

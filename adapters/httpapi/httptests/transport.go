@@ -47,6 +47,7 @@ func writes(t *testing.T, app *App) []write {
 		{mina, "PATCH", "/products/" + id, obj{"stock": 1}},
 		{admin, "POST", "/admin/policies", policyRow("support user read any allow")},
 		{admin, "POST", "/admin/policies/rollback", obj{"version": 1}},
+		{admin, "POST", "/admin/policies/preview", obj{"add": policyRow("support user read any allow")}},
 		{admin, "POST", "/admin/policies/explain", obj{"roles": []string{"user"}, "action": "read"}},
 		{admin, "PATCH", "/admin/users/" + kim.id(), obj{"status": "active", "roles": []string{"user"}}},
 		{mina, "PUT", "/products/" + id + "/grants/" + kim.id(), obj{"role": "viewer"}},
