@@ -2,16 +2,21 @@ package bootstrap_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/bootstrap"
 	"gatehouse/configs"
+	"gatehouse/domain/product"
+	"gatehouse/domain/user"
 	"gatehouse/tests/pgtest"
 )
 
@@ -303,6 +308,10 @@ func TestPolicyChangeCommands(t *testing.T) {
 				t.Errorf("two versions of the history are\n%s", short)
 			}
 			l.want(1, "", words("policy rollback 99"), "nobody remembers a version 99")
+			l.want(1, "", words("policy rollback 99 --preview"), "nobody remembers a version 99")
+			l.want(0, "", words("policy rollback 1 --preview"), "what would become of version 6; nothing was changed", "- p, seller, product, update, any, allow", "gained: nothing", "lost: nothing")
+			l.want(1, "", words("policy add support --within 3s user read any"), "--within belongs to --preview")
+			l.want(1, "", words("policy add support user read any --preview --within 0s"), "--within is a time")
 			l.want(0, "", words("policy rollback 1"), "- g, seller, user", "- p, seller, product, update, any, allow", "version 7")
 			if now := l.want(0, "", words("policy export")).out; now != strings.Replace(first, "# version 1:", "# version 7:", 1) {
 				t.Errorf("after going back to version 1 the policy is\n%s\nwant\n%s", now, first)
@@ -354,5 +363,56 @@ func TestMemoryKeepsNothing(t *testing.T) {
 	l := newLine(t, "GATEHOUSE_DATABASE_URL=memory:")
 	for _, command := range []string{"demo", "user list", "user create --email a@example.com --generate", "migrate up", "policy check"} {
 		l.want(1, "", words(command), "keeps nothing")
+	}
+}
+
+// What a change would do is told, and not done.
+func TestPolicyPreviewCommands(t *testing.T) {
+	for name, url := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			at := url(t)
+			l := newLine(t, "GATEHOUSE_DATABASE_URL="+at)
+			for _, who := range []string{"ann@example.com --roles admin", "bob@example.com", "eve@example.com"} {
+				l.want(0, "", words("user create --generate --email "+who))
+			}
+			st, done, err := bootstrap.OpenStores(t.Context(), bootstrap.Program{Config: configuration(t, "GATEHOUSE_DATABASE_URL="+at), Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			address, _ := user.NewEmail("bob@example.com")
+			bob, err := st.Users.FindByEmail(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := product.ID{UUID: st.Random.ID(time.Now())}
+			lamp := product.Restore(product.State{ID: id, OwnerID: bob.ID(), Name: "Lamp", Price: product.RestorePrice(1, "KRW"), Status: product.StatusDraft, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now()})
+			if err := errors.Join(st.Products.Add(t.Context(), lamp), done()); err != nil {
+				t.Fatal(err)
+			}
+
+			got := l.want(0, "", words("policy add user product read any --preview")).out
+			if want := "what would become of version 1; nothing was changed\n+ p, user, product, read, any, allow\n" +
+				"gained: 1 on products, 0 elsewhere\n  1 of 2 users with the role user: read product, 1 in all\n    eve@example.com: \"Lamp\" (" + id.String() + ")\nlost: nothing\n"; got != want {
+				t.Errorf("the preview is\n%s\nwant\n%s", got, want)
+			}
+			got = l.want(0, "", words("policy add anonymous product read any --preview --within 20s")).out
+			if want := "gained: 2 on products, 0 elsewhere\n  visitors: read product, 1 in all\n    \"Lamp\" (" + id.String() + ")\n  1 of 2 users with the role user: read product, 1 in all\n"; !strings.Contains(got, want) {
+				t.Errorf("the preview is\n%s\nwant in it\n%s", got, want)
+			}
+			l.want(0, "", words("policy remove user product delete own allow --preview"), "- p, user, product, delete, own, allow", "gained: nothing",
+				"lost: 1 on products, 0 elsewhere\n  1 of 2 users with the role user: delete product, 1 in all\n    bob@example.com: \"Lamp\" (")
+			l.want(0, "", words("policy add user session read own allow --preview"), "gained: 0 on products, 2 elsewhere\n  2 users with the role user: read own session\n    bob@example.com\n    eve@example.com\n")
+			l.want(0, "", words("policy add user audit read any allow --preview"), "gained: 0 on products, 2 elsewhere\n  2 users with the role user: read any audit\n")
+			l.want(1, "", words("policy add user product read own --preview"), "there is such a row already, and nothing was changed")
+			l.want(1, "", words("policy remove admin policy create any allow --preview"), "Nothing was changed: the role admin could not ")
+			l.want(1, "", words("policy add Support user eat any --preview"), `"Support" is no role`, `"eat" is no action`)
+			table := l.want(0, "", words("policy export")).out
+			l.want(0, table+"g, seller, user\np, user, product, create, any, deny\n", words("policy load - --preview"), "+ g, seller, user\n+ p, user, product, create, any, deny\n", "lost: 0 on products, 3 elsewhere")
+			l.want(0, table, words("policy load - --preview"), "the policy is so already, at version 1")
+			l.want(1, table+"p, user, produkt, read, any, allow\n", words("policy load - --preview"), `p, user, produkt, read, any, allow: "produkt" is no resource`)
+			if now := l.want(0, "", words("policy export")).out; now != table {
+				t.Errorf("after previews the policy is\n%s\nwant\n%s", now, table)
+			}
+		})
 	}
 }

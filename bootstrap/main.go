@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 
 	"github.com/alecthomas/kong"
@@ -180,10 +181,17 @@ func isTerminal(stream any) bool {
 
 // withHouse runs use over the configured database.
 func (c *call) withHouse(s schema, use func(context.Context, *house) error) error {
+	return c.withPatience(0, s, use)
+}
+
+// withPatience is withHouse where a statement may take longer than one of a
+// request, if patience is more than that has.
+func (c *call) withPatience(patience time.Duration, s schema, use func(context.Context, *house) error) error {
 	loaded, err := c.config()
 	if err != nil {
 		return err
 	}
+	loaded.Config.RequestTimeout = max(loaded.Config.RequestTimeout, patience)
 	if loaded.Config.Database.Kind == configs.Memory {
 		return errMemory
 	}

@@ -62,22 +62,26 @@ type policyAdd struct {
 	Condition string `arg:"" help:"When: any, own, published, or one of bootstrap/extensions.go."`
 	Effect    string `arg:"" optional:"" default:"allow" help:"allow or deny; a deny beats any allow."`
 	noteFlag
+	previewFlags
 }
 
 // Help is what "gatehouse policy add --help" adds.
 func (policyAdd) Help() string {
 	return `Examples:
 
+    gatehouse policy add user product read any --preview
     gatehouse policy add support user read any
     gatehouse policy add user product delete own deny --note "until the audit is over"`
 }
 
 // Run adds a row.
 func (p policyAdd) Run(c *call) error {
-	return c.withHouse(require, func(ctx context.Context, h *house) error {
-		row, table, err := h.policies.Add(ctx, p.by(), access.Row{
-			Role: p.Role, Resource: p.Resource, Action: p.Action, Condition: p.Condition, Effect: p.Effect,
-		})
+	added := access.Row{Role: p.Role, Resource: p.Resource, Action: p.Action, Condition: p.Condition, Effect: p.Effect}
+	return c.changing(p.previewFlags, func(ctx context.Context, h *house) error {
+		if p.Preview {
+			return p.show(ctx, c, h, administration.Proposal{Add: &added, Note: p.Note}, ofPolicy)
+		}
+		row, table, err := h.policies.Add(ctx, p.by(), added)
 		if err != nil {
 			return ofPolicy(err)
 		}
@@ -89,14 +93,18 @@ func (p policyAdd) Run(c *call) error {
 type policyRemove struct {
 	Row []string `arg:"" help:"The id of the row as \"policy list\" prints it, or its five words."`
 	noteFlag
+	previewFlags
 }
 
 // Run removes a row.
 func (p policyRemove) Run(c *call) error {
-	return c.withHouse(require, func(ctx context.Context, h *house) error {
+	return c.changing(p.previewFlags, func(ctx context.Context, h *house) error {
 		row, err := p.find(ctx, h)
 		if err != nil {
 			return err
+		}
+		if p.Preview {
+			return p.show(ctx, c, h, administration.Proposal{Remove: &row.ID, Note: p.Note}, ofPolicy)
 		}
 		table, err := h.policies.Remove(ctx, p.by(), row.ID)
 		if err != nil {
@@ -131,6 +139,7 @@ func (p policyRemove) find(ctx context.Context, h *house) (access.Row, error) {
 type policyLoad struct {
 	File string `arg:"" type:"path" help:"A file of rows as \"policy export\" prints them; - for standard input."`
 	noteFlag
+	previewFlags
 }
 
 // Help is what "gatehouse policy load --help" adds.
@@ -140,6 +149,7 @@ func (policyLoad) Help() string {
 Examples:
 
     gatehouse policy export > policy.csv
+    gatehouse policy load policy.csv --preview
     gatehouse policy load policy.csv --note "sellers may share"`
 }
 
@@ -149,7 +159,10 @@ func (p policyLoad) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.withHouse(require, func(ctx context.Context, h *house) error {
+	return c.changing(p.previewFlags, func(ctx context.Context, h *house) error {
+		if p.Preview {
+			return p.show(ctx, c, h, administration.Proposal{Load: &table, Note: p.Note}, func(err error) error { return p.refused(err, table) })
+		}
 		before, err := h.policies.Table(ctx)
 		if err != nil {
 			return err
@@ -178,7 +191,7 @@ func (p policyLoad) refused(err error, t access.Table) error {
 // rowOf names the row of a table that a pointer leads into; "" where it leads
 // elsewhere.
 func rowOf(pointer string, t access.Table) string {
-	part := strings.Split(pointer, "/")
+	part := strings.Split(strings.TrimPrefix(pointer, "/load"), "/")
 	if len(part) != 4 {
 		return ""
 	}
@@ -279,24 +292,32 @@ func noteText(note string) string {
 type policyRollback struct {
 	Version int64 `arg:"" help:"The version to go back to, as \"policy history\" tells it."`
 	noteFlag
+	previewFlags
 }
 
 // Run makes the policy what it was.
 func (p policyRollback) Run(c *call) error {
-	return c.withHouse(require, func(ctx context.Context, h *house) error {
+	return c.changing(p.previewFlags, func(ctx context.Context, h *house) error {
+		if p.Preview {
+			return p.show(ctx, c, h, administration.Proposal{Back: &p.Version, Note: p.Note}, p.refused)
+		}
 		before, err := h.policies.Table(ctx)
 		if err != nil {
 			return err
 		}
 		after, err := h.policies.Rollback(ctx, p.by(), p.Version)
-		if errors.Is(err, fault.NotFound) {
-			return fmt.Errorf("nobody remembers a version %d; \"gatehouse policy history\" shows which there are", p.Version)
-		}
 		if err != nil {
-			return ofPolicy(err)
+			return p.refused(err)
 		}
 		return c.tellChange(before, after)
 	})
+}
+
+func (p policyRollback) refused(err error) error {
+	if errors.Is(err, fault.NotFound) {
+		return fmt.Errorf("nobody remembers a version %d; \"gatehouse policy history\" shows which there are", p.Version)
+	}
+	return ofPolicy(err)
 }
 
 // ofPolicy says why the policy was not changed, and what to do.

@@ -511,9 +511,12 @@ func (h Holders) Who() string {
 	if h.Visitors {
 		return "visitors"
 	}
-	names := strings.ReplaceAll(roleNames(h.Roles), " ", " + ")
+	users, roles := "users", "roles"
 	if h.Users == 1 {
-		return fmt.Sprintf("1 user with the roles %s", names)
+		users = "user"
 	}
-	return fmt.Sprintf("%d users with the roles %s", h.Users, names)
+	if len(h.Roles) == 1 {
+		roles = "role"
+	}
+	return fmt.Sprintf("%d %s with the %s %s", h.Users, users, roles, strings.ReplaceAll(roleNames(h.Roles), " ", " + "))
 }

@@ -205,7 +205,7 @@ func TestPreviewOfACondition(t *testing.T) {
 	}
 	offer(t, h, bob.ID(), product.StatusPublished)
 	p, err := h.Preview.Preview(t.Context(), root, adding("user product update foreign-draft allow"))
-	if err != nil || fmt.Sprint(told(p.Gains.Effects)) != "[2 users with the roles user: update product each 2/5]" || len(p.Losses.Effects) != 0 {
+	if err != nil || fmt.Sprint(told(p.Gains.Effects)) != "[2 users with the role user: update product each 2/5]" || len(p.Losses.Effects) != 0 {
 		t.Errorf("a preview of a condition: %v and %v, %v", told(p.Gains.Effects), told(p.Losses.Effects), err)
 	}
 }
