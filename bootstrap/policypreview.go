@@ -42,6 +42,13 @@ func (c *call) changing(p previewFlags, use func(context.Context, *house) error)
 
 // show tells what a change would do. refused says why it would not be made.
 func (p previewFlags) show(ctx context.Context, c *call, h *house, q administration.Proposal, refused func(error) error) error {
+	table, err := h.policies.Table(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := h.vocabulary.Check(table); err != nil { // a running node knows what it decides by instead
+		return fmt.Errorf("the policy in the database cannot be used, so that there is nothing to compare a change with: %w", err)
+	}
 	h.previewer.Limit = p.within()
 	preview, err := h.previewer.Foresee(ctx, q)
 	if err != nil {

@@ -43,6 +43,9 @@ type service struct {
 	mail  string // the folder
 	clock *clock
 	used  map[string]bool // mails whose link has been taken
+
+	file    string   // of the database, "" for memory
+	environ []string // by which commands find it
 }
 
 // startService runs it until the test ends. registration is that setting, ""
@@ -60,13 +63,16 @@ func startService(t *testing.T, registration string) *service {
 // administrator.
 func startAdministered(t *testing.T, address, password string) *service {
 	t.Helper()
-	environ := []string{"GATEHOUSE_DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "g.db"), "GATEHOUSE_CONFIG=" + os.DevNull}
+	file := filepath.Join(t.TempDir(), "g.db")
+	environ := []string{"GATEHOUSE_DATABASE_URL=sqlite:" + file, "GATEHOUSE_CONFIG=" + os.DevNull}
 	var said bytes.Buffer
 	command := []string{"user", "create", "--email", address, "--roles", "admin", "--password-stdin"}
 	if code := bootstrap.Main(command, environ, strings.NewReader(password), &said, &said); code != 0 {
 		t.Fatalf("gatehouse %s = %d: %s", strings.Join(command, " "), code, &said)
 	}
-	return startWith(t, environ)
+	s := startWith(t, environ)
+	s.file, s.environ = file, environ
+	return s
 }
 
 func startWith(t *testing.T, environ []string) *service {
