@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"gatehouse/domain/access"
 	"gatehouse/domain/product"
@@ -23,11 +24,18 @@ var _ ports.Census = (*Products)(nil)
 
 // census is the parts of which its statements are made.
 type census struct {
-	lite      bool
-	people    string // ids of the users who are meant
-	roles     string // its value
-	near, far *condition
-	related   string // pairs of product and person for which the two may differ; "" where there are none
+	people string // ids of the users who are meant
+	roles  string // its value
+	far    *condition
+	near   []side
+}
+
+// side is pairs of a product and somebody who has to do with it: its owner, or
+// one with whom it is shared.
+type side struct {
+	person string // a column
+	from   string
+	*condition
 }
 
 func newCensus(q ports.CensusQuery, lite bool) (*census, error) {
@@ -39,29 +47,30 @@ func newCensus(q ports.CensusQuery, lite bool) (*census, error) {
 		q.Filter = access.Nothing
 	}
 	c := &census{
-		lite: lite, roles: roles, people: "SELECT users.id FROM users WHERE users.status = 'active' AND users." + sameRoles(lite),
-		near: &condition{lite: lite, self: q.Self, person: "related.person"},
-		far:  &condition{lite: lite, self: q.Self},
+		roles: roles, people: "SELECT users.id FROM users WHERE users.status = 'active' AND users." + sameRoles(lite),
+		far: &condition{lite: lite, self: q.Self, own: "FALSE"},
 	}
-	for _, one := range []*condition{c.near, c.far} {
-		if err := one.filter(q.Filter); err != nil {
-			return nil, err
+	if err := c.far.filter(q.Filter); err != nil {
+		return nil, err
+	}
+	if c.far.owns {
+		c.near = append(c.near, side{"products.owner_id", "products", &condition{lite: lite, self: q.Self, own: "TRUE"}})
+		if c.far.granted { // to an owner, which nobody gives
+			c.near[0].from += " LEFT JOIN product_grants g ON g.product_id = products.id AND g.user_id = products.owner_id"
+			c.near[0].role = "coalesce(g.role, '')"
 		}
 	}
-	if q.Self.IsZero() {
-		return c, nil
+	if c.far.granted {
+		from := "product_grants g JOIN products ON products.id = g.product_id"
+		if c.far.owns { // those are above
+			from += " AND g.user_id <> products.owner_id"
+		}
+		c.near = append(c.near, side{"g.user_id", from, &condition{lite: lite, self: q.Self, own: "FALSE", role: "g.role"}})
 	}
-	const (
-		owners   = "SELECT p.id AS product, p.owner_id AS person FROM products p"
-		grantees = "SELECT g.product_id AS product, g.user_id AS person FROM product_grants g"
-	)
-	switch {
-	case c.near.owns && c.near.granted:
-		c.related = owners + " UNION ALL " + grantees + " JOIN products p ON p.id = g.product_id WHERE g.user_id <> p.owner_id"
-	case c.near.owns:
-		c.related = owners
-	case c.near.granted:
-		c.related = grantees
+	for _, s := range c.near {
+		if err := s.filter(q.Filter); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -73,12 +82,11 @@ func (s *Products) Reach(ctx context.Context, q ports.CensusQuery) (r ports.Reac
 		return r, s.db.failed("count what users reach", err, nil)
 	}
 	text, args := c.reach()
-	var users, elsewhere, related, more, gained int64
-	if err := s.db.one(ctx, []any{&users, &elsewhere, &related, &more, &gained}, text, args...); err != nil {
+	var users, elsewhere, related, more, reaching int64
+	if err := s.db.one(ctx, []any{&users, &elsewhere, &related, &more, &reaching}, text, args...); err != nil {
 		return r, s.db.failed("count what users reach", err, nil)
 	}
-	r.Pairs = users*elsewhere + more
-	r.Users = gained
+	r = ports.Reach{Pairs: users*elsewhere + more, Users: reaching}
 	if elsewhere > 0 {
 		r.Users += users - related
 	}
@@ -93,15 +101,19 @@ func (c *census) reach() (string, []any) {
 	text := "SELECT (SELECT count(*) FROM (" + c.people + ") people), elsewhere.n, "
 	elsewhere := " FROM (SELECT count(*) AS n FROM products WHERE " + c.far.text.String() + ") elsewhere"
 	args := append([]any{c.roles}, c.far.args...)
-	if c.related == "" {
+	if len(c.near) == 0 {
 		return text + "0, 0, 0" + elsewhere, args
 	}
-	text += "count(persons.person), CAST(coalesce(sum(persons.more), 0) AS bigint)," +
+	var sides []string
+	for _, s := range c.near {
+		sides = append(sides, "SELECT "+s.person+" AS person, CASE WHEN "+s.text.String()+" THEN 1 ELSE 0 END - CASE WHEN "+c.far.text.String()+
+			" THEN 1 ELSE 0 END AS more FROM "+s.from+" WHERE "+s.person+" IN ("+c.people+")")
+		args = append(append(append(args, s.args...), c.far.args...), c.roles)
+	}
+	return text + "count(persons.person), CAST(coalesce(sum(persons.more), 0) AS bigint)," +
 		" CAST(coalesce(sum(CASE WHEN persons.more + elsewhere.n > 0 THEN 1 ELSE 0 END), 0) AS bigint)" + elsewhere +
-		" LEFT JOIN (SELECT related.person, CAST(sum(CASE WHEN " + c.near.text.String() + " THEN 1 ELSE 0 END - CASE WHEN " + c.far.text.String() +
-		" THEN 1 ELSE 0 END) AS bigint) AS more FROM products JOIN (" + c.related + ") related ON related.product = products.id" +
-		" WHERE related.person IN (" + c.people + ") GROUP BY related.person) persons ON TRUE GROUP BY elsewhere.n"
-	return text, append(append(append(args, c.near.args...), c.far.args...), c.roles)
+		" LEFT JOIN (SELECT person, CAST(sum(more) AS bigint) AS more FROM (" + strings.Join(sides, " UNION ALL ") +
+		") sides GROUP BY person) persons ON TRUE GROUP BY elsewhere.n", args
 }
 
 // Pairs looks among those who have something to do with a product first.
@@ -114,11 +126,12 @@ func (s *Products) Pairs(ctx context.Context, q ports.CensusQuery, limit int) ([
 		return nil, s.db.failed("list what users reach", err, nil)
 	}
 	var pairs []ports.Pair
-	for _, ask := range []func(int) (string, []any){c.nearPairs, c.farPairs} {
-		text, args := ask(limit - len(pairs))
+	for _, ask := range []func() (string, []any){c.nearPairs, c.farPairs} {
+		text, args := ask()
 		if text == "" || len(pairs) == limit {
 			continue
 		}
+		text = "SELECT p.person, (SELECT u.email FROM users u WHERE u.id = p.person), p.id, p.name FROM (" + text + ") p LIMIT " + strconv.Itoa(limit-len(pairs))
 		more, err := many(ctx, s.db, scanPair, text, args...)
 		if err != nil {
 			return nil, s.db.failed("list what users reach", err, nil)
@@ -128,26 +141,25 @@ func (s *Products) Pairs(ctx context.Context, q ports.CensusQuery, limit int) ([
 	return pairs, nil
 }
 
-const selectPair = "SELECT related.person, (SELECT u.email FROM users u WHERE u.id = related.person), products.id, products.name FROM products"
-
-func (c *census) nearPairs(limit int) (string, []any) {
-	if c.related == "" {
-		return "", nil
+func (c *census) nearPairs() (string, []any) {
+	var sides []string
+	var args []any
+	for _, s := range c.near {
+		sides = append(sides, "SELECT "+s.person+" AS person, products.id, products.name FROM "+s.from+" WHERE ("+s.text.String()+") AND "+s.person+" IN ("+c.people+")")
+		args = append(append(args, s.args...), c.roles)
 	}
-	return selectPair + " JOIN (" + c.related + ") related ON related.product = products.id WHERE related.person IN (" + c.people + ") AND (" +
-		c.near.text.String() + ") LIMIT " + strconv.Itoa(limit), append([]any{c.roles}, c.near.args...)
+	return strings.Join(sides, " UNION ALL "), args
 }
 
-func (c *census) farPairs(limit int) (string, []any) {
-	text := selectPair + " CROSS JOIN (SELECT people.id AS person FROM (" + c.people + ") people) related WHERE (" + c.far.text.String() + ")"
-	args := append([]any{c.roles}, c.far.args...)
-	if c.near.owns {
-		text += " AND products.owner_id <> related.person"
+func (c *census) farPairs() (string, []any) {
+	text := "SELECT people.id AS person, products.id, products.name FROM products CROSS JOIN (" + c.people + ") people WHERE (" + c.far.text.String() + ")"
+	if c.far.owns {
+		text += " AND products.owner_id <> people.id"
 	}
-	if c.near.granted {
-		text += " AND NOT EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = related.person)"
+	if c.far.granted {
+		text += " AND NOT EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = people.id)"
 	}
-	return text + " LIMIT " + strconv.Itoa(limit), args
+	return text, append([]any{c.roles}, c.far.args...)
 }
 
 func scanPair(rows *sql.Rows) (p ports.Pair, err error) {

@@ -13,10 +13,11 @@ import (
 type condition struct {
 	lite  bool // it is for SQLite
 	users bool // it is for the rows of users, and not for those of products
-	// self is an id that stands for the user in the column person, or, where that
-	// is "", for one who owns nothing and with whom nothing is shared.
+	// self is an id that stands for whoever the row is looked at for (census.go):
+	// whether they own the product, as text, and in which role it is shared with
+	// them, where it can be.
 	self          user.ID
-	person        string
+	own, role     string
 	owns, granted bool // self was named, as an owner and as whom something is shared with
 	text          strings.Builder
 	args          []any
@@ -119,11 +120,7 @@ func (c *condition) owned(by user.ID) {
 		return
 	}
 	c.owns = true
-	if c.person == "" {
-		c.add("FALSE")
-		return
-	}
-	c.add(c.owner() + " = " + c.person)
+	c.add(c.own)
 }
 
 // owner is the column that says whose a row is.
@@ -141,20 +138,22 @@ func (c *condition) shared(f access.Granted) {
 		c.add("FALSE")
 		return
 	}
-	with, args := "?", []any{f.To.String()}
-	if f.To == c.self {
-		c.granted = true
-		if c.person == "" {
-			c.add("FALSE")
-			return
-		}
-		with, args = c.person, nil
-	}
+	in := " IN (?" + strings.Repeat(", ?", len(f.Roles)-1) + ")"
+	var roles []any
 	for _, r := range f.Roles {
-		args = append(args, r.String())
+		roles = append(roles, r.String())
 	}
-	c.add("EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = "+with+" AND g.role IN (?"+
-		strings.Repeat(", ?", len(f.Roles)-1)+"))", args...)
+	if f.To != c.self {
+		c.add("EXISTS (SELECT 1 FROM product_grants g WHERE g.product_id = products.id AND g.user_id = ? AND g.role"+in+")",
+			append([]any{f.To.String()}, roles...)...)
+		return
+	}
+	c.granted = true
+	if c.role == "" {
+		c.add("FALSE")
+		return
+	}
+	c.add(c.role+in, roles...)
 }
 
 var relations = map[access.Relation]string{
