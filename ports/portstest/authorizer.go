@@ -760,33 +760,3 @@ func authorizerBadFirst(t tester, open authorizerOpener) {
 	}
 	wantNoAnswer(t, t.Context(), open(&table{}, vocabulary(t)), access.Anonymous(), "a table that never was")
 }
-
-// Odd versions revoke what even ones grant: who carries an odd version, which
-// is still the newest afterwards, is never allowed by an older reading
-// (threats.md, scenario 14).
-func authorizerRevokeRace(t tester, open authorizerOpener) {
-	const versions, readers = 200, 3
-	policies := written(readAll, updateAll)
-	a := open(policies, vocabulary(t))
-	wantAllowed(t, a, acting(1, 1, "user"), access.Read, foreign, true, "before the race")
-	atOnce(readers+1, func(i int) {
-		for n := range versions {
-			if i == readers {
-				policies.put([]string{readAll, updateAll}[n%2:]...)
-				continue
-			}
-			version := policies.version()
-			r, err := a.Rights(t.Context(), acting(1, version, "user"))
-			if err != nil {
-				t.Errorf("Rights = %v, want rights", err)
-				return
-			}
-			allowed := decide(t, r, access.Read, foreign).Allowed
-			if revoked := version%2 == 1 && version > 1; revoked && allowed && policies.version() == version {
-				t.Errorf("version %d, which revokes, allows", version)
-				return
-			}
-		}
-	})
-	wantAllowed(t, a, acting(1, policies.version(), "user"), access.Read, foreign, false, "after the race")
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"gatehouse/adapters/memory"
 	"gatehouse/domain/access"
@@ -172,6 +173,43 @@ func fallsBack(check string) mutant[authorizerOpener] {
 	})
 }
 
+// hasty notes a version before it has read the table of it: who comes meanwhile is
+// given the one before.
+func hasty(a ports.Authorizer, p ports.PolicyRepository) authorizer {
+	var known atomic.Int64
+	var last atomic.Pointer[access.Rights]
+	return func(ctx context.Context, actor access.Actor) (access.Rights, error) {
+		version, err := p.Version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r := last.Load(); r != nil && known.Swap(version) >= version {
+			return *r, nil
+		}
+		linger()
+		r, err := a.Rights(ctx, actor)
+		if err == nil {
+			last.Store(&r)
+		}
+		return r, err
+	}
+}
+
+// careless swaps what it has read for what was read before, and gives that.
+func careless(a ports.Authorizer, _ ports.PolicyRepository) authorizer {
+	var last atomic.Pointer[access.Rights]
+	return func(ctx context.Context, actor access.Actor) (access.Rights, error) {
+		r, err := a.Rights(ctx, actor)
+		if err != nil {
+			return nil, err
+		}
+		if before := last.Swap(&r); before != nil {
+			return *before, nil
+		}
+		return r, nil
+	}
+}
+
 var authorizerMutants = []mutant[authorizerOpener]{
 	decides("what no row allows is denied", "allows where no row says no", func(d *access.Decision, _ access.Actor) {
 		d.Allowed = d.By.Effect != access.Deny
@@ -274,4 +312,19 @@ var authorizerMutants = []mutant[authorizerOpener]{
 	loads("a bad table is not loaded again and again"),
 	reads("a bad first table gives no rights", "reads what it can of it", salvage),
 	takes("revoking beside deciding leaves no stale right", "never reads again", stale),
+	authorizerMutant("revoking beside deciding leaves no stale right", "takes a version for read before it is", hasty),
+	authorizerMutant("revoking beside deciding leaves no stale right", "gives what was read before", careless),
+	{"revoking beside deciding leaves no stale right", "reads the version after the rows", func(open authorizerOpener) authorizerOpener {
+		return func(p ports.PolicyRepository, v access.Vocabulary) ports.Authorizer {
+			return open(policies{PolicyRepository: p, load: func(ctx context.Context) (access.Table, error) {
+				t, err := p.Load(ctx)
+				if err != nil {
+					return t, err
+				}
+				linger()
+				t.Version, err = p.Version(ctx)
+				return t, err
+			}}, v)
+		}
+	}},
 }
