@@ -117,13 +117,17 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Devices: h.devices, Random: h.random, Now: p.Now, Guard: h.guard,
 		Lifetime: c.Session, Max: c.SessionMax, Reauth: c.Reauth, Verified: c.Verified,
 	})
+	h.gate = &gate.Gate{Authorizer: h.authorizer, Ledger: kept.ledger, Random: h.random, Now: p.Now}
+	h.administration = administration.New(administration.Config{
+		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
+	})
 	h.accounts = accounts.New(accounts.Config{
 		Users: kept.users, Directory: kept.directory, Products: kept.products, Tickets: kept.tickets, Factors: kept.factors,
 		Ledger: kept.ledger, Log: kept.ledger, Outbox: kept.outbox, Sessions: h.sessions, Guard: h.guard,
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Random: h.random, Now: p.Now,
 		Passwords: passwordRules(c), Verified: c.Verified, Even: evenTime,
+		Watched: h.administration.Watched,
 	})
-	h.gate = &gate.Gate{Authorizer: h.authorizer, Ledger: kept.ledger, Random: h.random, Now: p.Now}
 	h.products = products.New(products.Config{
 		Products: kept.products, Answers: kept.answers, Gate: h.gate, Guard: h.guard, Random: h.random, Now: p.Now, Rules: p.Extensions.ProductRules,
 		Subscribers: p.Extensions.Subscribers,
@@ -137,9 +141,6 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	}
 	h.explainer = &administration.Explainer{Users: kept.users, Products: kept.products, Gate: h.gate}
 	h.previewer = &administration.Previewer{Editor: h.policies, Census: kept.census, Products: kept.products, Users: kept.users, Gate: h.gate}
-	h.administration = administration.New(administration.Config{
-		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
-	})
 	h.policyDesk = &administration.Policies{Editor: h.policies, Gate: h.gate}
 	h.operator = &administration.Operator{
 		Users: kept.users, Log: kept.ledger, Accounts: h.accounts, Sessions: h.sessions, Random: h.random, Now: p.Now,

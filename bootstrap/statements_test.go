@@ -318,11 +318,11 @@ func TestStatements(t *testing.T) {
 		{"the policy, for who may not", carol, "GET", "/admin/policies", "", 403, 1, 2},
 		{"what a row would do", root, "POST", "/admin/policies/preview", `{"add":` + support + `}`, 200, 5, 2},
 		{"what a row about products would do", root, "POST", "/admin/policies/preview", `{"add":{"role":"user","resource":"product","action":"read","condition":"any","effect":"allow"}}`, 200, 8, 2},
-		{"a row of the policy", root, "POST", "/admin/policies", support, 201, 5, 11},
+		{"a row of the policy", root, "POST", "/admin/policies", support, 201, 8, 11},
 		{"a row that is there", root, "POST", "/admin/policies", support, 409, 8, 4},
-		{"a row less", root, "DELETE", "/admin/policies/" + row, "", 204, 5, 11},
+		{"a row less", root, "DELETE", "/admin/policies/" + row, "", 204, 8, 11},
 		{"the policy as it was", root, "GET", "/admin/policies/history/1", "", 200, 5, 2},
-		{"going back", root, "POST", "/admin/policies/rollback", `{"version":1}`, 200, 6, 12},
+		{"going back", root, "POST", "/admin/policies/rollback", `{"version":1}`, 200, 9, 12},
 		{"the history of the policy", root, "GET", "/admin/policies/history", "", 200, 5, 2},
 	}
 	for _, tt := range tests {

@@ -38,12 +38,22 @@ type Along struct {
 	Events []product.Delivery
 	// Audit is appended to the audit log, in order.
 	Audit []audit.Entry
+	// Admins, where it is not nil, is asked about a change of a user or of the
+	// policy. Of two changes that both ask, one comes first and the other is shown
+	// what it did. Its error is returned as it is, and nothing is kept.
+	Admins LastWord
 }
+
+// LastWord looks at who is left to administer: it is given the version of the
+// policy and the different sets of roles of those who user.User.ActsAsAdmin, in no
+// order, all as it is after a change. It returns why the change must not be. It may
+// run more than once and must not call the store.
+type LastWord func(version int64, sets [][]user.Role) error
 
 // Ledger keeps what goes along with no other change. Implementations pass
 // portstest.Ledger.
 type Ledger interface {
-	// Record keeps a as one step; Void, Redeem and Answers are not for it. It
+	// Record keeps a as one step; Void, Redeem, Answers and Admins are not for it. It
 	// returns fault.NotFound if a letter is to a user who is not there.
 	Record(ctx context.Context, a Along) error
 }

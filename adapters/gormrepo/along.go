@@ -16,11 +16,13 @@ import (
 
 // A step is one write to a row that is a user or is a user's, with what goes
 // along. Everybody takes locks in one order, so that no two wait for each other:
-// the user, what is the user's, the tickets, the answers, the letters, the events, and
+// that on the admins, the user, what is the user's, the tickets, the answers, the letters, the events, and
 // last the head of the day in the audit log, at which all who append queue up.
 type step struct {
 	op    string
 	owner user.ID
+	// takesAdmin says that an admin is taken away: it waits for others who do so.
+	takesAdmin bool
 	// before comes before all else in the transaction; nil for nothing.
 	before func(tx *gorm.DB) error
 	// hold reports whether the row is as it was read, and keeps it so until the
@@ -31,6 +33,11 @@ type step struct {
 
 // errMissed rolls back what was done to a row that was changed meanwhile.
 var errMissed = errors.New("the row was changed meanwhile")
+
+// refusal rolls back what those who were asked refuse, whose error is theirs.
+type refusal struct{ why error }
+
+func (r refusal) Error() string { return r.why.Error() }
 
 // do does a step with what goes along, all of it or nothing, and reports whether
 // the row was as it was read. A single statement needs no transaction.
@@ -44,10 +51,18 @@ func (d *DB) do(ctx context.Context, s step, with []*ports.Along) (bool, error) 
 	if errors.Is(err, errMissed) {
 		return false, nil
 	}
+	if r, ok := errors.AsType[refusal](err); ok {
+		return false, r.why
+	}
 	return err == nil, d.failed(s.op, err, nil)
 }
 
 func (d *DB) together(tx *gorm.DB, s step, with []*ports.Along) error {
+	if s.takesAdmin || slices.ContainsFunc(with, asks) {
+		if err := d.lockAdmins(tx); err != nil {
+			return err
+		}
+	}
 	if s.before != nil {
 		if err := s.before(tx); err != nil {
 			return err
@@ -58,6 +73,9 @@ func (d *DB) together(tx *gorm.DB, s step, with []*ports.Along) error {
 		return err
 	}
 	if err := must(s.write(tx)); err != nil {
+		return err
+	}
+	if err := d.askAdmins(tx, with); err != nil {
 		return err
 	}
 	if err := s.void(tx, with); err != nil {
@@ -79,10 +97,13 @@ func must(met bool, err error) error {
 
 // something reports whether there is anything to keep.
 func something(a *ports.Along) bool {
-	return a != nil && (!a.Redeem.IsZero() || len(a.Void)+len(a.Answers)+len(a.Letters)+len(a.Events)+len(a.Audit) > 0)
+	return a != nil && (asks(a) || !a.Redeem.IsZero() || len(a.Void)+len(a.Answers)+len(a.Letters)+len(a.Events)+len(a.Audit) > 0)
 }
 
 func nothing(a *ports.Along) bool { return !something(a) }
+
+// asks reports whether the admins who are left are to be looked at.
+func asks(a *ports.Along) bool { return a != nil && a.Admins != nil }
 
 // lockUser keeps the user from being deleted or changed until the transaction
 // ends, so that the order of locks is kept by who writes what is the user's. It

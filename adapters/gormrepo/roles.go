@@ -20,20 +20,27 @@ func (s *Users) RoleSets(ctx context.Context) ([]ports.RoleSet, error) {
 		if err := rows.Scan(&text, &set.Users); err != nil {
 			return ports.RoleSet{}, err
 		}
-		var names []string
-		if err := json.Unmarshal([]byte(text), &names); err != nil {
-			return ports.RoleSet{}, fmt.Errorf("roles cannot be read: %w", err)
-		}
-		for _, name := range names {
-			r, ok := user.ParseRole(name)
-			if !ok {
-				return ports.RoleSet{}, fmt.Errorf("a user has the role %q, which is no word", name)
-			}
-			set.Roles = append(set.Roles, r)
-		}
-		return set, nil
+		roles, err := readRoles(text)
+		set.Roles = roles
+		return set, err
 	}, "SELECT roles, count(*) FROM users WHERE status = 'active' GROUP BY roles")
 	return sets, s.db.failed("count roles", err, nil)
+}
+
+// readRoles reads the roles of a user as they are kept.
+func readRoles(text string) ([]user.Role, error) {
+	var names []string
+	if err := json.Unmarshal([]byte(text), &names); err != nil {
+		return nil, fmt.Errorf("roles cannot be read: %w", err)
+	}
+	roles := make([]user.Role, len(names))
+	for i, name := range names {
+		var ok bool
+		if roles[i], ok = user.ParseRole(name); !ok {
+			return nil, fmt.Errorf("a user has the role %q, which is no word", name)
+		}
+	}
+	return roles, nil
 }
 
 // Holders returns a page of the active users with the roles.

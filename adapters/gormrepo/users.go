@@ -70,15 +70,9 @@ func newUserRow(u user.User, revision int64) (userRow, error) {
 func (r *userRow) user() (user.User, error) {
 	id, ok := user.ParseID(r.ID)
 	status, known := user.ParseStatus(r.Status)
-	var names []string
-	if err := json.Unmarshal([]byte(r.Roles), &names); err != nil || !ok || !known {
+	roles, err := readRoles(r.Roles)
+	if err != nil || !ok || !known {
 		return user.User{}, fmt.Errorf("the row of user %q cannot be read", r.ID)
-	}
-	roles := make([]user.Role, len(names))
-	for i, name := range names {
-		if roles[i], ok = user.ParseRole(name); !ok {
-			return user.User{}, fmt.Errorf("the row of user %q has a role that is no word", r.ID)
-		}
 	}
 	return user.Restore(user.State{
 		ID: id, Email: user.RestoreEmail(r.Email, r.EmailCanonical), Name: r.Name, Roles: roles, Status: status,
@@ -183,7 +177,7 @@ func (s *Users) step(op string, id user.ID, row userRow, takesAdmin bool) step {
 	}
 	act := step{op: op, owner: id, hold: hold, write: hold}
 	if takesAdmin {
-		act.before = func(tx *gorm.DB) error { return s.otherAdmin(tx, row.ID) }
+		act.takesAdmin, act.before = true, func(tx *gorm.DB) error { return s.otherAdmin(tx, row.ID) }
 	}
 	return act
 }
@@ -229,20 +223,59 @@ func (s *Users) Delete(ctx context.Context, id user.ID, check func(user.User) er
 // of our own that nothing else locks.
 const adminLock int64 = 0x6761746561646d6e // "gateadmn"
 
-// otherAdmin returns user.ErrLastAdmin if nobody but the user acts as admin, and
-// keeps it so that somebody does until the transaction ends: two admins who leave
-// at the same moment would each see the other otherwise (write skew, which
-// PostgreSQL lets pass below SERIALIZABLE). In SQLite the transaction is the only
-// writer from its beginning.
-func (s *Users) otherAdmin(tx *gorm.DB, id string) error {
-	acts := `roles @> '["admin"]'`
-	if s.db.lite {
-		acts = "EXISTS (SELECT 1 FROM json_each(users.roles) WHERE value = 'admin')"
-	} else if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", adminLock).Error; err != nil {
+// lockAdmins keeps others from taking an admin away until the transaction ends. In
+// SQLite the transaction is the only writer from its beginning.
+func (d *DB) lockAdmins(tx *gorm.DB) error {
+	if d.lite {
+		return nil
+	}
+	return tx.Exec("SELECT pg_advisory_xact_lock(?)", adminLock).Error
+}
+
+// actsAsAdmin is user.User.ActsAsAdmin as a condition on users.
+func (d *DB) actsAsAdmin() string {
+	if d.lite {
+		return "status = 'active' AND EXISTS (SELECT 1 FROM json_each(users.roles) WHERE value = 'admin')"
+	}
+	return `status = 'active' AND roles @> '["admin"]'`
+}
+
+// askAdmins shows what is left, under the lock, to those who asked.
+func (d *DB) askAdmins(tx *gorm.DB, with []*ports.Along) error {
+	if !slices.ContainsFunc(with, asks) {
+		return nil
+	}
+	var version int64
+	if err := tx.Raw(selectVersion).Row().Scan(&version); err != nil {
 		return err
 	}
+	var texts []string
+	if err := tx.Raw("SELECT DISTINCT roles FROM users WHERE " + d.actsAsAdmin()).Scan(&texts).Error; err != nil {
+		return err
+	}
+	sets := make([][]user.Role, len(texts))
+	for i, text := range texts {
+		var err error
+		if sets[i], err = readRoles(text); err != nil {
+			return err
+		}
+	}
+	for _, a := range with {
+		if asks(a) {
+			if err := a.Admins(version, sets); err != nil {
+				return refusal{err}
+			}
+		}
+	}
+	return nil
+}
+
+// otherAdmin returns user.ErrLastAdmin if nobody but the user acts as admin. It
+// is asked under the lock: two admins who leave at the same moment would each see
+// the other otherwise (write skew, which PostgreSQL lets pass below SERIALIZABLE).
+func (s *Users) otherAdmin(tx *gorm.DB, id string) error {
 	// A statement of its own, whose snapshot is of after the lock.
-	other, err := s.db.found(tx, "SELECT 1 FROM users WHERE status = 'active' AND id <> ? AND "+acts+" LIMIT 1", "", id)
+	other, err := s.db.found(tx, "SELECT 1 FROM users WHERE id <> ? AND "+s.db.actsAsAdmin()+" LIMIT 1", "", id)
 	if err == nil && !other {
 		return user.ErrLastAdmin
 	}

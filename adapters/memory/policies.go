@@ -87,6 +87,9 @@ func (s *Policies) put(ctx context.Context, r access.Revision, with []*ports.Alo
 		if !r.Table.Distinct() {
 			return errIDTaken
 		}
+		if err := s.db.askAdmins(with, r.Table.Version, user.ID{}, user.User{}); err != nil {
+			return err
+		}
 		keep, err := s.db.along(user.ID{}, with, s.db.hasUser)
 		if err != nil {
 			return err

@@ -112,6 +112,9 @@ func (s *Users) swap(ctx context.Context, old userRow, next user.User, with []*p
 		if old.user.ActsAsAdmin() && !next.ActsAsAdmin() && !s.othersAdminister(id) {
 			return user.ErrLastAdmin
 		}
+		if err := s.db.askAdmins(with, s.db.policy.Version, id, next); err != nil {
+			return err
+		}
 		keep, err := s.db.along(id, with, s.db.hasUser)
 		if err != nil {
 			return err
@@ -157,6 +160,9 @@ func (s *Users) remove(ctx context.Context, old userRow, with []*ports.Along) (d
 		}
 		if old.user.ActsAsAdmin() && !s.othersAdminister(id) {
 			return user.ErrLastAdmin
+		}
+		if err := s.db.askAdmins(with, s.db.policy.Version, id, user.User{}); err != nil {
+			return err
 		}
 		keep, err := s.db.along(id, with, func(other user.ID) bool { return other != id && s.db.hasUser(other) })
 		if err != nil {
@@ -205,6 +211,30 @@ func (s *Users) othersAdminister(id user.ID) bool {
 		}
 	}
 	return false
+}
+
+// askAdmins shows what will be left, within a write, to those who asked: when the
+// policy is of the version, and the user with the id has become another.
+func (db *DB) askAdmins(with []*ports.Along, version int64, id user.ID, becomes user.User) error {
+	var sets [][]user.Role
+	for other, row := range db.users {
+		u := row.user
+		if other == id {
+			u = becomes
+		}
+		same := func(roles []user.Role) bool { return slices.Equal(roles, u.Roles()) }
+		if u.ActsAsAdmin() && !slices.ContainsFunc(sets, same) {
+			sets = append(sets, u.Roles())
+		}
+	}
+	for _, a := range with {
+		if a != nil && a.Admins != nil {
+			if err := a.Admins(version, sets); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // List implements ports.UserRepository.

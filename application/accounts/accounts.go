@@ -54,6 +54,10 @@ type Config struct {
 	Passwords user.PasswordRules // the zero value holds what holds everywhere
 	Verified  bool               // whoever registers has to answer a mail first, and nobody is told who has an account
 	Even      time.Duration      // what must not be told by its duration takes so long, if it does not take longer
+
+	// Watched runs the step in which somebody leaves who may be the last to
+	// administer (administration.Service.Watched); without it only roles are counted.
+	Watched func(ctx context.Context, r session.Resumed, step func(over func(user.User) ports.LastWord) error) error
 }
 
 // Service looks after accounts.

@@ -24,8 +24,19 @@ func (s *Service) Leave(ctx context.Context, r session.Resumed, password string)
 	if err := s.Sessions.Confirm(ctx, r.User, password); err != nil {
 		return err
 	}
-	with := &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.Left, audit.Success, r.User.ID())}}
-	return gone(s.Users.Delete(ctx, r.User.ID(), func(u user.User) error { return asConfirmed(u, r) }, with))
+	leave := func(over func(user.User) ports.LastWord) error {
+		with := &ports.Along{Audit: []audit.Entry{s.book.Own(ctx, audit.Left, audit.Success, r.User.ID())}}
+		return s.Users.Delete(ctx, r.User.ID(), func(u user.User) error {
+			if with.Admins = nil; over != nil && u.ActsAsAdmin() {
+				with.Admins = over(u)
+			}
+			return asConfirmed(u, r)
+		}, with)
+	}
+	if s.Watched == nil || !r.User.ActsAsAdmin() {
+		return gone(leave(nil))
+	}
+	return gone(s.Watched(ctx, r, leave))
 }
 
 // asConfirmed refuses to act on u if its password is no longer the one that was

@@ -214,3 +214,28 @@ func TestExportOfAFactorThatIsNone(t *testing.T) {
 		t.Errorf("Export = %v, on %t", err, e.Factor.On())
 	}
 }
+
+// An admin who is denied by another role what an admin needs is nobody to leave
+// the house to.
+func TestLeavingToWhoCannotAdminister(t *testing.T) {
+	suspended, _ := user.ParseRole("suspended")
+	deny := access.Row{Role: "suspended", Resource: "policy", Action: "delete", Condition: "any", Effect: "deny"}
+	h := newHome(t, house.Options{Policy: []access.Row{deny}})
+	raise := func(address string, roles ...user.Role) user.User {
+		u := h.Add(address)
+		h.Change(u, func(u *user.User) { _ = u.SetRoles(append(roles, user.RoleAdmin), h.Now()) })
+		return h.Find(u)
+	}
+	full, denied := raise("root@example.com"), raise("late@example.com", suspended)
+	leave := func(u user.User) error { return h.Accounts.Leave(t.Context(), h.Enter(u), house.Password) }
+	if err := leave(full); !errors.Is(err, user.ErrLastAdmin) {
+		t.Errorf("Leave to an admin who is denied = %v, want ErrLastAdmin", err)
+	}
+	if err := errors.Join(leave(denied), leave(h.ann)); err != nil {
+		t.Errorf("Leave of others = %v", err)
+	}
+	raise("next@example.com")
+	if err := leave(full); err != nil {
+		t.Errorf("Leave to another admin = %v", err)
+	}
+}

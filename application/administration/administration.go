@@ -66,7 +66,7 @@ func (o *Operator) change(ctx context.Context, email string, c Change) (user.Use
 	if err != nil {
 		return user.User{}, err
 	}
-	return changer{o.Users, o.Sessions, journal.Book{Random: o.Random, Now: o.Now}}.change(ctx, user.ID{}, u.ID(), c)
+	return changer{o.Users, o.Sessions, journal.Book{Random: o.Random, Now: o.Now}}.change(ctx, user.ID{}, u.ID(), c, nil)
 }
 
 // RemoveFactor takes the second factor of the user with the address away, for

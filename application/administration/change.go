@@ -31,8 +31,9 @@ type changer struct {
 
 // change has the actor alter a user in one step, in which what was altered is
 // written down. Who is disabled has no session any more, and no link that was
-// sent for the account is good: whoever asked for it may be the reason.
-func (k changer) change(ctx context.Context, actor, id user.ID, c Change) (user.User, error) {
+// sent for the account is good: whoever asked for it may be the reason. over, if it
+// is not nil, gives what has the last word on what becomes of an admin.
+func (k changer) change(ctx context.Context, actor, id user.ID, c Change, over func(user.User) ports.LastWord) (user.User, error) {
 	with := &ports.Along{}
 	if c.Status == user.Disabled {
 		with.Void = ticket.Purposes()
@@ -42,7 +43,10 @@ func (k changer) change(ctx context.Context, actor, id user.ID, c Change) (user.
 		if err := fault.Merge(c.Unread, k.apply(u, c)); err != nil {
 			return err
 		}
-		with.Audit = k.altered(ctx, actor, before, *u)
+		with.Audit, with.Admins = k.altered(ctx, actor, before, *u), nil
+		if over != nil && before.ActsAsAdmin() && len(with.Audit) > 0 {
+			with.Admins = over(before)
+		}
 		return nil
 	}, with)
 	if err != nil || c.Status != user.Disabled {

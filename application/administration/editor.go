@@ -246,6 +246,11 @@ func (e *PolicyEditor) change(ctx context.Context, by By, p plan) (access.Table,
 		if err := e.try(before, t, p, admins); err != nil {
 			return err
 		}
+		// Again within the step: roles may have changed since they were read.
+		after := t.Clone()
+		with.Admins = func(_ int64, admins [][]user.Role) error {
+			return e.usable(before, after, p.doing.whole, admins)
+		}
 		detail := append([]string{"version", strconv.FormatInt(before.Version+1, 10)}, p.doing.detail...)
 		with.Audit = []audit.Entry{book.Entry(ctx, p.doing.event, audit.Success, by.Author,
 			audit.Subject{Type: access.KindPolicy.String(), ID: p.doing.subject}, append(detail, differences(t.Since(before))...)...)}

@@ -2,6 +2,7 @@ package administration
 
 import (
 	"context"
+	"errors"
 
 	"gatehouse/application/gate"
 	"gatehouse/application/journal"
@@ -137,8 +138,9 @@ func (s *Service) find(ctx context.Context, r session.Resumed, action access.Act
 // should give that right to those alone who may do everything.
 //
 // It returns sessions.ErrReauthRequired where something is to be changed and the
-// caller has not shown recently who they are, user.ErrLastAdmin, and what is
-// wrong with the change.
+// caller has not shown recently who they are, user.ErrLastAdmin, also if those who
+// would be left to act as admin are denied by other roles of theirs what an admin
+// needs to undo it, and what is wrong with the change.
 func (s *Service) Change(ctx context.Context, r session.Resumed, id user.ID, c Change) (user.User, error) {
 	// The answer shows the user.
 	if _, err := s.permit(ctx, r, access.Of(access.KindUser, id), access.Read, access.Update); err != nil {
@@ -152,7 +154,80 @@ func (s *Service) Change(ctx context.Context, r session.Resumed, id user.ID, c C
 	if id.IsZero() {
 		return user.User{}, user.ErrUnknown
 	}
-	return s.changer.change(ctx, r.User.ID(), id, c)
+	var u user.User
+	err := s.Watched(ctx, r, func(over func(user.User) ports.LastWord) (err error) {
+		u, err = s.changer.change(ctx, r.User.ID(), id, c, over)
+		return err
+	})
+	return u, err
+}
+
+// Watched runs a step that may take an admin away, again if the policy is changed
+// meanwhile. over gives what has the last word on it (ports.Along.Admins), for the
+// admin as they were: it refuses, as user.ErrLastAdmin, if other roles of those who
+// are left deny them what an admin needs.
+func (s *Service) Watched(ctx context.Context, r session.Resumed, step func(over func(user.User) ports.LastWord) error) error {
+	w := watch{authorizer: s.Gate.Authorizer, version: sessions.Actor(r).PolicyVersion()}
+	for {
+		if _, err := w.rights(ctx, nil); err != nil { // has the policy read, since the step cannot
+			return err
+		}
+		err := step(func(before user.User) ports.LastWord { return w.over(ctx, before) })
+		if !errors.Is(err, errPolicyMoved) {
+			return err
+		}
+	}
+}
+
+// watch sees to it that somebody is left who acts as admin and can do what is
+// essential: another role of theirs may deny it.
+type watch struct {
+	authorizer ports.Authorizer
+	version    int64 // of the policy, which the authorizer has read
+}
+
+// errPolicyMoved says that the policy has another version by now. The step in
+// which that is found out must not ask the store for it.
+var errPolicyMoved = errors.New("the policy was changed meanwhile")
+
+func (w *watch) rights(ctx context.Context, roles []user.Role) (access.Rights, error) {
+	return w.authorizer.Rights(ctx, access.SignedIn(user.Restore(user.State{ID: somebody, Roles: roles, Status: user.Active}), w.version))
+}
+
+// over gives the last word on a change of an admin. Where even they could not do
+// what is essential, and nobody else, nobody is held back.
+func (w *watch) over(ctx context.Context, before user.User) ports.LastWord {
+	return func(version int64, sets [][]user.Role) error {
+		if version != w.version {
+			w.version = version
+			return errPolicyMoved
+		}
+		for _, roles := range sets {
+			if able, err := w.able(ctx, roles); able || err != nil {
+				return err
+			}
+		}
+		could, err := w.able(ctx, before.Roles())
+		if could {
+			return lockedOut("no account with the role admin would be left that can read, create and delete policies and read and update users")
+		}
+		return err
+	}
+}
+
+// able reports whether somebody with the roles can do all that is essential.
+func (w *watch) able(ctx context.Context, roles []user.Role) (bool, error) {
+	rights, err := w.rights(ctx, roles)
+	if err != nil {
+		return false, err
+	}
+	for _, needed := range essential {
+		may, err := can(func(access.Actor) access.Rights { return rights }, roles, needed.action, needed.kind)
+		if !may || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // UserSessions returns the sessions of the user that are good now, the most

@@ -560,3 +560,88 @@ func TestOutagesOfAdministration(t *testing.T) {
 		}
 	}}})
 }
+
+// An admin whom another role denies what an admin needs is no admin to be left
+// with.
+func TestWhoIsLeftCanAdminister(t *testing.T) {
+	open := func() *house.House {
+		return house.New(t, house.Options{Policy: []access.Row{
+			policyRow("suspended", "policy", "delete", "any", "deny"), policyRow("hushed", "user", "update", "any", "deny"), policyRow("clerk", "audit", "read", "any", "deny"),
+		}})
+	}
+	for _, c := range []struct {
+		what   string
+		others []string // roles of another admin, beside that; none for no other
+		change administration.Change
+		want   error
+	}{
+		{"a role that denies policies", nil, toRoles("admin", "suspended"), user.ErrLastAdmin},
+		{"a role that denies users", nil, toRoles("admin", "hushed", "user"), user.ErrLastAdmin},
+		{"a role that denies something else", nil, toRoles("admin", "clerk"), nil},
+		{"a role that denies, beside another admin", []string{"user"}, toRoles("admin", "suspended"), nil},
+		{"a role that denies, beside an admin who is denied it too", []string{"suspended"}, toRoles("admin", "suspended"), user.ErrLastAdmin},
+		{"demoting, beside an admin who is denied", []string{"hushed"}, toRoles("user"), user.ErrLastAdmin},
+		{"disabling, beside an admin who is denied", []string{"suspended"}, disabled, user.ErrLastAdmin},
+		{"disabling, beside an admin who is not", []string{"clerk"}, disabled, nil},
+	} {
+		h := open()
+		ann := enter(h, "ann@example.com", "admin")
+		if c.others != nil {
+			enter(h, "bob@example.com", append(c.others, "admin")...)
+		}
+		rows := len(h.Rows())
+		_, err := h.Administration.Change(t.Context(), ann, ann.User.ID(), c.change)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s = %v, want %v", c.what, err, c.want)
+		}
+		if now := h.Find(ann.User); c.want != nil && (len(h.Rows()) != rows || !slices.Equal(now.Roles(), rolesOf("admin")) || now.Status() != user.Active) {
+			t.Errorf("%s: refused, and yet ann is %v %v, and %d rows were written", c.what, now.Roles(), now.Status(), len(h.Rows())-rows)
+		}
+	}
+
+	// Who is held back no more: nobody could before either.
+	h := open()
+	ann, bob := enter(h, "ann@example.com", "admin"), enter(h, "bob@example.com", "admin")
+	h.Change(bob.User, func(u *user.User) { _ = u.SetRoles(rolesOf("admin", "suspended"), h.Now()) })
+	h.Change(ann.User, func(u *user.User) { _ = u.SetRoles(rolesOf("admin", "suspended"), h.Now()) })
+	if _, err := h.Administration.Change(t.Context(), ann, bob.User.ID(), toRoles("user")); err != nil {
+		t.Errorf("demoting one of two who are both denied = %v", err)
+	}
+}
+
+// Whoever takes away what another one leaves, by roles or by the policy: of two
+// at once one is refused.
+func TestWhoIsLeftUnderConcurrency(t *testing.T) {
+	deny := []access.Row{policyRow("suspended", "policy", "delete", "any", "deny")}
+	for round := range 60 {
+		h := house.New(t, house.Options{Policy: deny})
+		ann, bob := enter(h, "ann@example.com", "admin"), enter(h, "bob@example.com", "admin", "clerk")
+		suspend := func(who, by session.Resumed, roles ...string) func() error {
+			return func() error {
+				_, err := h.Administration.Change(t.Context(), by, who.User.ID(), toRoles(append(roles, "admin", "suspended")...))
+				return err
+			}
+		}
+		acts := [2]func() error{suspend(ann, bob), suspend(bob, ann, "clerk")}
+		if round%2 == 1 {
+			acts[1] = func() error {
+				_, err := h.Policies.Add(t.Context(), sessions.Actor(ann), administration.By{}, row("clerk user update any deny"))
+				return err
+			}
+		}
+		var errs [2]error
+		house.AtOnce(2, func(i int) { errs[i] = acts[(i+round/2)%2]() })
+		denied := 0
+		for _, err := range errs {
+			switch {
+			case errors.Is(err, user.ErrLastAdmin) || errors.Is(err, access.ErrForbidden): // too late to be allowed at all
+				denied++
+			case err != nil:
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		if denied != 1 {
+			t.Fatalf("round %d: %v and %v, want one refusal", round, errs[0], errs[1])
+		}
+	}
+}

@@ -29,6 +29,8 @@ var alongChecks = []check[RecordStores]{
 	{"a change that cannot be made keeps nothing of it", alongImpossible},
 	{"what cannot be kept keeps nothing of the change", alongUnkeepable},
 	{"who hangs up keeps nothing of it", alongHangUp},
+	{"who takes an admin away is shown who is left", alongAdmins},
+	{"of two who take an admin away at once the second sees the first", alongAdminsAtOnce},
 }
 
 // newEntry is the n-th entry, n seconds after noon, by and of the owner.

@@ -10,6 +10,7 @@ import (
 	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/mail"
+	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
 
@@ -25,6 +26,7 @@ var historyChecks = []check[PolicyStores]{
 	{"any words are remembered", historyAnyWords},
 	{"what goes along is kept with a change", historyAlong},
 	{"what cannot be kept keeps nothing of a change", historyUnkeepable},
+	{"the admins have the last word on a change", historyAdmins},
 	{"of changes at once none is lost", historyAtOnce},
 	{"of two who remove the last row one finds it gone", historyLastRow},
 	{"nothing handed over is shared", historySharesNothing},
@@ -257,6 +259,23 @@ func historyAlong(t tester, s PolicyStores) {
 	s.wantAudit(t, 1)
 	must(t, second(s.History.Change(t.Context(), edit(2), adding(4), with, &ports.Along{Audit: []audit.Entry{newEntry(9, userID(1))}})), "Change")
 	s.wantAudit(t, 3)
+}
+
+func historyAdmins(t tester, s PolicyStores) {
+	first := s.seed(t)
+	versions, answer := []int64(nil), errRefused
+	with := &ports.Along{Audit: []audit.Entry{newEntry(1, userID(1))}, Admins: func(version int64, sets [][]user.Role) error {
+		versions = append(versions, version)
+		want(t, len(sets), 0, "sets of roles of no admins")
+		return answer
+	}}
+	wantVery(t, second(s.History.Change(t.Context(), edit(1), adding(3), with)), errRefused, "Change that the admins refuse")
+	s.wantHistory(t, first)
+	s.wantAudit(t, 0)
+	answer = nil
+	must(t, second(s.History.Change(t.Context(), edit(1), adding(3), with)), "Change")
+	want(t, versions, []int64{2, 2}, "the versions that the admins were shown")
+	s.wantAudit(t, 1)
 }
 
 func historyUnkeepable(t tester, s PolicyStores) {

@@ -20,7 +20,9 @@ func soundRecords() RecordStores {
 	}
 }
 
-func TestAlongChecksCanFail(t *testing.T)  { prove(t, alongChecks, soundRecords, alongMutants) }
+func TestAlongChecksCanFail(t *testing.T) {
+	prove(t, alongChecks, soundRecords, slices.Concat(alongMutants, adminMutants))
+}
 func TestFactorChecksCanFail(t *testing.T) { prove(t, factorChecks, soundRecords, factorMutants) }
 func TestLedgerChecksCanFail(t *testing.T) {
 	prove(t, ledgerChecks, soundRecords, slices.Concat(ledgerMutants, searchLedgerMutants))
@@ -127,6 +129,9 @@ func joinedAlong(with []*ports.Along) (all ports.Along) {
 		all.Answers = slices.Concat(all.Answers, a.Answers)
 		if !a.Redeem.IsZero() {
 			all.Redeem, all.RedeemAt = a.Redeem, a.RedeemAt
+		}
+		if a.Admins != nil {
+			all.Admins = a.Admins
 		}
 	}
 	return all

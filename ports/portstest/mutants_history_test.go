@@ -9,6 +9,7 @@ import (
 	"gatehouse/adapters/memory"
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/user"
 	"gatehouse/ports"
 )
 
@@ -55,6 +56,20 @@ func historyMutant(check, fault string, f func(s PolicyStores) history) mutant[P
 		s.History = m
 		return s
 	}}
+}
+
+// heeding is a history that asks the admins otherwise.
+func heeding(alter func(a *ports.Along)) func(s PolicyStores) history {
+	return func(s PolicyStores) history {
+		return history{change: func(ctx context.Context, e access.Edit, change func(*access.Table) error, with ...*ports.Along) (access.Table, error) {
+			if len(with) == 1 && with[0] != nil && with[0].Admins != nil {
+				a := *with[0]
+				alter(&a)
+				with = []*ports.Along{&a}
+			}
+			return s.History.Change(ctx, e, change, with...)
+		}}
+	}
 }
 
 // tableAltering is a mutant that alters the table behind every change.
@@ -200,6 +215,11 @@ var historyMutants = []mutant[PolicyStores]{
 			return list, err
 		}}
 	}),
+	historyMutant("the admins have the last word on a change", "asks nobody", heeding(func(a *ports.Along) { a.Admins = nil })),
+	historyMutant("the admins have the last word on a change", "shows the version before", heeding(func(a *ports.Along) {
+		ask := a.Admins
+		a.Admins = func(version int64, sets [][]user.Role) error { return ask(version-1, sets) }
+	})),
 	historyMutant("what goes along is kept with a change", "reads it before the change", func(s PolicyStores) history {
 		return history{change: func(ctx context.Context, e access.Edit, change func(*access.Table) error, with ...*ports.Along) (access.Table, error) {
 			var early []*ports.Along

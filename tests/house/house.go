@@ -192,6 +192,7 @@ func New(t testing.TB, o Options) *House {
 	h.Administration = administration.New(administration.Config{
 		Users: users, Log: log, Sessions: h.Sessions, Gate: h.Gate, Random: h.Random, Now: h.Now,
 	})
+	h.Accounts.Watched = h.Administration.Watched
 	h.must(o.Subscribers.Check())
 	h.Telling = events.New(events.Config{Subscribers: o.Subscribers, Queue: db.Events(), Users: db.Users(), Products: db.Products(), Random: h.Random, Now: h.Now})
 	h.Operator = &administration.Operator{Users: users, Log: log, Accounts: h.Accounts, Sessions: h.Sessions, Random: h.Random, Now: h.Now}

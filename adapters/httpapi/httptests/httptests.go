@@ -159,12 +159,15 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 		Codes: st.Codes, Sealer: st.Sealer, Devices: st.Devices, Random: st.Random, Now: now, Guard: g,
 		Lifetime: session.DefaultLifetime, Max: maxSessions, Verified: o.Verified,
 	})
+	policed := &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}
+	admin := administration.New(administration.Config{
+		Users: st.Users, Log: st.Audit, Sessions: ss, Gate: policed, Random: st.Random, Now: now,
+	})
 	as := accounts.New(accounts.Config{
 		Users: st.Users, Directory: st.Directory, Products: st.Products, Tickets: st.Tickets, Factors: st.Factors, Ledger: st.Ledger,
 		Log: st.Audit, Outbox: st.Outbox, Sessions: ss, Guard: g, Hasher: st.Hasher, Codes: st.Codes, Sealer: st.Sealer,
-		Random: st.Random, Now: now, Verified: o.Verified,
+		Random: st.Random, Now: now, Verified: o.Verified, Watched: admin.Watched,
 	})
-	policed := &gate.Gate{Authorizer: st.Authorizer, Ledger: st.Ledger, Random: st.Random, Now: now}
 	ps := products.New(products.Config{
 		Products: st.Products, Answers: st.Answers, Gate: policed, Guard: g, Random: st.Random, Now: now, Rules: o.Rules,
 	})
@@ -179,9 +182,6 @@ func (a *App) services(st Stores, o Options) httpapi.Config {
 	previewer := &administration.Previewer{Editor: editor, Census: st.Census, Products: st.Products, Users: st.Users, Gate: policed}
 	a.operator = &administration.Operator{Users: st.Users, Log: st.Audit, Accounts: as, Sessions: ss, Random: st.Random, Now: now}
 	why := &administration.Explainer{Users: st.Users, Products: st.Products, Gate: policed}
-	admin := administration.New(administration.Config{
-		Users: st.Users, Log: st.Audit, Sessions: ss, Gate: policed, Random: st.Random, Now: now,
-	})
 	return httpapi.Config{Accounts: as, Sessions: ss, Products: ps, Administration: admin, Explainer: why, Policies: policies, Previewer: previewer, Devices: st.Devices, Random: st.Random, Now: now}
 }
 
