@@ -222,18 +222,6 @@ func (d *database) prepare(ctx context.Context, p Program, s schema) error {
 	return d.upToDate(ctx)
 }
 
-// tellLacking warns of what an up-to-date database could not be given.
-func (d *database) tellLacking(ctx context.Context, log *slog.Logger) error {
-	if d.migrator == nil {
-		return nil
-	}
-	what, err := d.migrator.Lacking(ctx)
-	if what != "" {
-		log.Warn(what)
-	}
-	return err
-}
-
 // errPending is told where the schema is not ours to change.
 var errPending = errors.New("the database is not up to date: run \"gatehouse migrate up\" first")
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"text/tabwriter"
 
 	"gatehouse/configs"
@@ -30,23 +29,8 @@ func (migrateUp) Run(c *call) error {
 		if err == nil && len(applied) == 0 {
 			fmt.Fprintln(c.out, "nothing to do: the database is up to date")
 		}
-		if err != nil {
-			return err
-		}
-		return lacking(ctx, c.out, m)
-	})
-}
-
-// lacking prints what an up-to-date database could not be given.
-func lacking(ctx context.Context, out io.Writer, m *migrations.Migrator) error {
-	if pending, err := m.Pending(ctx); err != nil || pending {
 		return err
-	}
-	what, err := m.Lacking(ctx)
-	if what != "" {
-		fmt.Fprintf(out, "note: %s\n", what)
-	}
-	return err
+	})
 }
 
 type migrateDown struct {
@@ -104,10 +88,7 @@ func (migrateStatus) Run(c *call) error {
 			}
 			fmt.Fprintf(w, "%s\t%s\n", s.Name, at)
 		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		return lacking(ctx, c.out, m)
+		return w.Flush()
 	})
 }
 

@@ -98,9 +98,6 @@ func (p Program) Open(ctx context.Context) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.database.tellLacking(ctx, p.Log); err != nil {
-		return nil, errors.Join(err, h.close())
-	}
 	n := &Node{program: p, house: h}
 	if err := n.listen(ctx); err != nil {
 		return nil, errors.Join(err, h.close())

@@ -410,6 +410,10 @@ func (f *factor) fill(body string) string {
 	return strings.NewReplacer("{code}", now, "{next}", next, "{wrong}", wrong).Replace(body)
 }
 
+// reading are the beginnings of queries; other statements that begin with WITH
+// may write in it.
+var reading = regexp.MustCompile(`(?i)^(SELECT|WITH near AS MATERIALIZED \(SELECT) `)
+
 // locking are the ends of queries that write, since they lock.
 var locking = regexp.MustCompile(` FOR (UPDATE|NO KEY UPDATE|SHARE|KEY SHARE)\b`)
 
@@ -417,7 +421,7 @@ var locking = regexp.MustCompile(` FOR (UPDATE|NO KEY UPDATE|SHARE|KEY SHARE)\b`
 // lock, begin, commit and roll back are among: they are round trips as well.
 func count(all []string) (reads, writes []string) {
 	for _, s := range all {
-		if strings.HasPrefix(strings.ToUpper(s), "SELECT") && !locking.MatchString(s) {
+		if reading.MatchString(s) && !locking.MatchString(s) {
 			reads = append(reads, s)
 		} else {
 			writes = append(writes, s)

@@ -42,7 +42,6 @@ type Migrator struct {
 	db       *sql.DB
 	provider *goose.Provider
 	exists   string // query: is there a table of applied steps?
-	searches string // query: have searches the index that they are to have?
 	attempts int
 }
 
@@ -62,7 +61,6 @@ func NewPostgres(db *sql.DB) (*Migrator, error) {
 		return nil, err
 	}
 	m.exists = "SELECT to_regclass('" + goose.DefaultTablename + "') IS NOT NULL"
-	m.searches = "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('products_search_idx') AND indisvalid)"
 	return m, nil
 }
 
@@ -74,7 +72,6 @@ func NewSQLite(db *sql.DB) (*Migrator, error) {
 		return nil, err
 	}
 	m.exists = "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = '" + goose.DefaultTablename + "'"
-	m.searches = "SELECT TRUE" // they read the table, by design
 	m.attempts = sqliteAttempts
 	return m, nil
 }
@@ -165,24 +162,6 @@ func (m *Migrator) Pending(ctx context.Context) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// searchIndex is what step 15 makes where it may, and an operator may make later
-// without stopping anybody.
-const searchIndex = "CREATE EXTENSION IF NOT EXISTS pg_trgm; " +
-	"CREATE INDEX CONCURRENTLY IF NOT EXISTS products_search_idx ON products USING gin (name_fold gin_trgm_ops, description_fold gin_trgm_ops) WITH (fastupdate = off)"
-
-// Lacking tells in one line what the steps could not make in a database that is
-// up to date, what follows, and how to mend it; "" if there is nothing.
-func (m *Migrator) Lacking(ctx context.Context) (string, error) {
-	var indexed bool
-	if err := m.db.QueryRowContext(ctx, m.searches).Scan(&indexed); err != nil {
-		return "", fmt.Errorf("migrations: lacking: %w", err)
-	}
-	if indexed {
-		return "", nil
-	}
-	return "searches have no index, because the extension pg_trgm could not be installed, and read the whole table; whoever may install it runs: " + searchIndex, nil
 }
 
 // applied returns the versions of the steps that are applied.

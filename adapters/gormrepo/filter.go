@@ -3,9 +3,12 @@ package gormrepo
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"gatehouse/domain/access"
+	"gatehouse/domain/product"
 	"gatehouse/domain/user"
+	"gatehouse/ports"
 )
 
 // A condition is the text of a WHERE clause with its values. The text is made
@@ -163,20 +166,47 @@ var relations = map[access.Relation]string{
 }
 
 // contains writes that the folded name or description contains a folded text,
-// literally. PostgreSQL is told twice: LIKE is what it can serve by an index of
-// pg_trgm, and whose answers it can foresee, so that it chooses well between the
-// index, a walk in the order of the list and the whole table; strpos, which it
-// tries first, is up to four times as quick where every row has to be looked at,
-// for a text that is too short for trigrams or in letters that the database's
-// locale knows nothing of.
+// literally, for rows that are looked at one by one.
 func (c *condition) contains(text string) {
+	position := "strpos"
 	if c.lite {
-		c.and("(instr(name_fold, ?) > 0 OR instr(description_fold, ?) > 0)", text, text)
+		position = "instr"
+	}
+	c.add("("+position+"(name_fold, ?) > 0 OR "+position+"(description_fold, ?) > 0)", text, text)
+}
+
+// candidates writes the products that a query can mean. For a text on PostgreSQL
+// these are what products_search_idx leads to (migration 0015): those that have the
+// pieces of three characters that the text has, or of two if it has no more, or the
+// one. A dozen is enough, and more would only be read: the highest, since blanks and
+// digits come before letters, a and e before x, and Latin before what is seldom met
+// beside it. OFFSET 0 keeps PostgreSQL from seeking a better way to them: it cannot
+// know how many there are, and would make the grams of each row on that way.
+func (c *condition) candidates(q ports.ProductQuery) {
+	text := product.Fold(q.Text)
+	if c.lite || text == "" {
+		c.add("products")
 		return
 	}
-	pattern := "%" + literally.Replace(text) + "%"
-	c.and("(strpos(name_fold, ?) > 0 OR strpos(description_fold, ?) > 0)", text, text)
-	c.and(`(name_fold LIKE ? ESCAPE '\' OR description_fold LIKE ? ESCAPE '\')`, pattern, pattern)
+	c.add("(SELECT * FROM products WHERE (search_grams(name_fold) || search_grams(description_fold)) @> "+
+		"ARRAY(SELECT DISTINCT g FROM unnest(search_grams(?)) AS g WHERE g >= ? ORDER BY g DESC LIMIT 12) OFFSET 0) products", text, leastGram(text))
+}
+
+// exact is the length up to which a text stands in all its candidates, so that
+// they need not be looked at: a single gram. It is in bytes, which is what a
+// character is where a database has no encoding (SQL_ASCII).
+const exact = 3
+
+// leastGram is the least number of a gram of as many characters as the text has,
+// three at most.
+func leastGram(text string) int64 {
+	switch utf8.RuneCountInString(text) {
+	case 1:
+		return 0
+	case 2:
+		return 1 << 21
+	}
+	return 1 << 42
 }
 
 var literally = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

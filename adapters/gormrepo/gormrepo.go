@@ -39,6 +39,7 @@ type DB struct {
 	write  *gorm.DB
 	pool   *pgxpool.Pool // what both stand on; nil on SQLite
 	lite   bool          // it is SQLite
+	near   int           // how many rows a search looks at before it goes by the index
 	close  func() error
 	closed atomic.Bool
 }

@@ -82,5 +82,5 @@ func OpenPostgres(pool *pgxpool.Pool, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gormrepo: %w", err)
 	}
-	return &DB{read: g, write: g, pool: pool, close: handle.Close}, nil
+	return &DB{read: g, write: g, pool: pool, near: near, close: handle.Close}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"gatehouse/domain/access"
@@ -137,35 +136,13 @@ func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pr
 	if q.Limit <= 0 || impossible(q.Text) {
 		return nil, nil
 	}
-	query, args, err := listStatement(q, s.db.lite)
+	query, args, err := s.db.listStatement(q)
 	if err != nil {
 		return nil, s.db.failed("list products", err, nil)
 	}
-	if q.Text == "" || s.db.lite {
-		all, err := many(ctx, s.db, func(rows *sql.Rows) (product.Product, error) { return scanProduct(rows) }, query, args...)
-		return all, s.db.failed("list products", err, nil)
-	}
-	all, err := s.search(ctx, query, args)
-	return all, s.db.failed("search products", err, nil)
+	all, err := many(ctx, s.db, scanProduct, query, args...)
+	return all, s.db.failed("list products", err, nil)
 }
-
-// search reads products of a statement that is planned for its very text: whether
-// the index of trigrams leads to a few products or a walk in the order of the
-// list meets enough of them soon is for PostgreSQL to say, and it cannot where it
-// plans once for whatever text.
-func (s *Products) search(ctx context.Context, query string, args []any) ([]product.Product, error) {
-	if s.db.closed.Load() {
-		return nil, sql.ErrConnDone
-	}
-	rows, err := s.db.pool.Query(ctx, numbered(query), planned(args)...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (product.Product, error) { return scanProduct(row) })
-}
-
-// planned has PostgreSQL plan a statement for its values, each time.
-func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
 
 // Count returns how many products the pages of the query hold, with one
 // statement.
@@ -174,14 +151,13 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 		return 0, nil
 	}
 	c := condition{lite: s.db.lite}
+	c.add("SELECT count(*) FROM ")
+	c.candidates(q)
+	c.add(" WHERE ")
 	if err := c.meant(q); err != nil {
 		return 0, s.db.failed("count products", err, nil)
 	}
-	args := c.args
-	if q.Text != "" && !s.db.lite {
-		args = planned(args)
-	}
-	err = s.db.one(ctx, []any{&n}, "SELECT count(*) FROM products WHERE "+c.text.String(), args...)
+	err = s.db.one(ctx, []any{&n}, c.text.String(), c.args...)
 	return n, s.db.failed("count products", err, nil)
 }
 
@@ -189,67 +165,144 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 // holds NUL or is no UTF-8, and PostgreSQL refuses to be asked.
 func impossible(text string) bool { return strings.ContainsRune(text, 0) || !utf8.ValidString(text) }
 
-func scanProduct(from interface{ Scan(...any) error }) (product.Product, error) {
+func scanProduct(rows *sql.Rows) (product.Product, error) {
 	var row productRow
-	if err := from.Scan(row.fields()...); err != nil {
+	if err := rows.Scan(row.fields()...); err != nil {
 		return product.Product{}, err
 	}
 	return row.product()
 }
 
 // listStatement is the statement for a page, with its values.
-func listStatement(q ports.ProductQuery, lite bool) (string, []any, error) {
-	c := condition{lite: lite}
-	if err := c.meant(q); err != nil {
-		return "", nil, err
-	}
+func (d *DB) listStatement(q ports.ProductQuery) (string, []any, error) {
 	if q.Sort == (product.Sort{}) {
 		q.Sort = product.NewestFirst
 	}
-	err := c.page(q.Sort, q.After, q.Limit)
-	return selectProduct(lite) + c.text.String(), c.args, err
+	c := condition{lite: d.lite}
+	var err error
+	if q.Text == "" || d.lite {
+		err = c.list(q)
+	} else {
+		err = c.search(q, d.near)
+	}
+	return c.text.String(), c.args, err
 }
 
-// meant writes which products a query means, on whatever page.
-func (c *condition) meant(q ports.ProductQuery) error {
-	if q.Visible == nil {
-		q.Visible = access.Nothing
-	}
-	c.add("(")
-	if err := c.filter(q.Visible); err != nil {
+// list writes the statement for a page.
+func (c *condition) list(q ports.ProductQuery) error {
+	c.add(selectProduct(c.lite))
+	if err := c.meant(q); err != nil {
 		return err
 	}
+	return c.page(q, q.Limit)
+}
+
+// near is how many products a search looks at in the order of the list before it
+// goes by the index: two milliseconds' worth. A page of twenty is found so if one in
+// fifty has the text, and one that fewer have is soon found by the index.
+const near = 1000
+
+// search writes the statement for a page of a search on PostgreSQL. A text that
+// stands in many products soon fills a page in the order of the list, where the
+// index would lead to too many; one that stands in few is found by the index,
+// where a walk would end at the end of the table. Which of them it is nobody knows
+// before, PostgreSQL least: so a walk of some rows comes first, and only if that
+// neither fills the page nor reaches the end of the list, all that the index leads
+// to is put in order. One statement, so that both see the same products.
+func (c *condition) search(q ports.ProductQuery, near int) error {
+	column, _, err := sortColumn(q.Sort, q.After)
+	if err != nil {
+		return err
+	}
+	least, most := strconv.Itoa(q.Limit), strconv.Itoa(near)
+	c.add("WITH near AS MATERIALIZED (SELECT " + column + ", id, (")
+	if err := c.visible(q.Visible); err != nil {
+		return err
+	}
+	c.add(" AND ")
+	c.contains(product.Fold(q.Text))
+	c.add(") AS meant FROM products WHERE TRUE")
+	c.narrowed(q)
+	if err := c.page(q, near); err != nil {
+		return err
+	}
+	c.add("), enough AS MATERIALIZED (SELECT count(*) FILTER (WHERE meant) >= " + least + " OR count(*) < " + most + " AS yes FROM near) ")
+	c.add(selectOnPostgres + "id IN ((SELECT id FROM near WHERE meant AND (SELECT yes FROM enough)" + order(column, q.Sort, q.Limit))
+	c.add(") UNION ALL (SELECT id FROM ")
+	c.candidates(q)
+	c.add(" WHERE NOT (SELECT yes FROM enough) AND ")
+	if err := c.meant(q); err != nil {
+		return err
+	}
+	if err := c.page(q, q.Limit); err != nil {
+		return err
+	}
+	c.add("))" + order(column, q.Sort, q.Limit))
+	return nil
+}
+
+// meant writes which of the candidates a query means, on whatever page.
+func (c *condition) meant(q ports.ProductQuery) error {
+	if err := c.visible(q.Visible); err != nil {
+		return err
+	}
+	c.narrowed(q)
+	if text := product.Fold(q.Text); text != "" && (c.lite || len(text) > exact) {
+		c.add(" AND ")
+		c.contains(text)
+	}
+	return nil
+}
+
+// visible writes which products may be seen at all.
+func (c *condition) visible(f access.Filter) error {
+	if f == nil {
+		f = access.Nothing
+	}
+	c.add("(")
+	err := c.filter(f)
 	c.add(")")
+	return err
+}
+
+// narrowed writes what is asked besides a text, as a further part.
+func (c *condition) narrowed(q ports.ProductQuery) {
 	if q.Owner != (user.ID{}) {
 		c.and("owner_id = ?", q.Owner.String())
 	}
 	if q.Status != (product.Status{}) {
 		c.and("status = ?", q.Status.String())
 	}
-	if q.Text != "" {
-		c.contains(product.Fold(q.Text))
-	}
-	return nil
 }
 
-// page writes the order and where in it to begin: after a position, compared as
-// a row, so that an index on the two columns leads straight to it. The limit is
-// part of the text: PostgreSQL plans for a parameter as if it were a tenth of
-// the table.
-func (c *condition) page(sort product.Sort, after product.Position, limit int) error {
-	column, value, err := sortColumn(sort, after)
+// page writes, as a further part, where in the order to begin, and then the order:
+// after a position, compared as a row, so that an index on the two columns leads
+// straight to it.
+func (c *condition) page(q ports.ProductQuery, limit int) error {
+	column, value, err := sortColumn(q.Sort, q.After)
 	if err != nil {
 		return err
 	}
-	relation, direction := " > ", " ASC"
-	if sort.Descending() {
-		relation, direction = " < ", " DESC"
+	relation := " > "
+	if q.Sort.Descending() {
+		relation = " < "
 	}
-	if after != (product.Position{}) {
-		c.and("("+column+", id)"+relation+"(?, ?)", value, after.ID.String())
+	if q.After != (product.Position{}) {
+		c.and("("+column+", id)"+relation+"(?, ?)", value, q.After.ID.String())
 	}
-	c.add(" ORDER BY " + column + direction + ", id" + direction + " LIMIT " + strconv.Itoa(limit))
+	c.add(order(column, q.Sort, limit))
 	return nil
+}
+
+// order is the end of a statement that gives the first rows in an order. The
+// limit is part of the text: PostgreSQL plans for a parameter as if it were a
+// tenth of the table.
+func order(column string, sort product.Sort, limit int) string {
+	direction := " ASC"
+	if sort.Descending() {
+		direction = " DESC"
+	}
+	return " ORDER BY " + column + direction + ", id" + direction + " LIMIT " + strconv.Itoa(limit)
 }
 
 // sortColumn is the closed list of what lists are ordered by, with the

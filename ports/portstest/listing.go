@@ -193,6 +193,44 @@ func listLiteral(t tester, s ProductStores) {
 	}
 }
 
+// Indexes for searches know neither what is short nor, of some scripts and
+// signs, that they are text at all; and they lead to what has all the pieces of a
+// text, which need not stand together.
+func listPieces(t tester, s ProductStores) {
+	texts := []string{
+		"주전자와 찻잔", "찻전자 주전와", "a😀b👩\u200d🚀", "\U0010ffff\U00010000 x", "\u0001\t\n\u00a0\ufeff", "%_%\\_", "日本語の", "לוםش", "e\u0323\u0302",
+		"bcdxabc", "abcabcab", "a", "주", strings.Repeat("ab", 100), strings.Repeat("가나", 2500),
+	}
+	all := s.described(t, texts...)
+	seen := map[string]bool{}
+	look := func(text string) {
+		if seen[text] {
+			return
+		}
+		seen[text] = true
+		var places []int
+		for i, p := range all {
+			if strings.Contains(product.Fold(p.Name()), product.Fold(text)) || strings.Contains(product.Fold(p.Description()), product.Fold(text)) {
+				places = append(places, i)
+			}
+		}
+		s.wantFound(t, text, all, places...)
+		s.wantCount(t, ports.ProductQuery{Visible: access.Everything, Text: text}, len(places))
+	}
+	for _, text := range texts {
+		runes := []rune(text)
+		for i := range min(len(runes), 6) {
+			for n := 1; n <= 4 && i+n <= len(runes); n++ {
+				look(string(runes[i : i+n]))
+			}
+		}
+		look(text)
+	}
+	for _, text := range []string{"abcd", "bcda", "자주", "ababc", "bcdab", "주전와 ", "😁", "\U0010fffe", "전 ", strings.Repeat("ab", 101), strings.Repeat("abc", 66), strings.Repeat("ba", 100)} {
+		look(text)
+	}
+}
+
 // A phone types Hangul composed, a Mac names files with it taken apart; a
 // database's own lower() knows ASCII alone (threats.md, "SQLite").
 func listFolded(t tester, s ProductStores) {

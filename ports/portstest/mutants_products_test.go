@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
@@ -374,6 +376,11 @@ func searched(matches func(p product.Product, text string) bool) func(ports.Prod
 	}
 }
 
+// stands reports whether a folded text stands in a product.
+func stands(p product.Product, text string) bool {
+	return strings.Contains(product.Fold(p.Name()), text) || strings.Contains(product.Fold(p.Description()), text)
+}
+
 // skipping makes a repository that counts how many rows to skip.
 func skipping(r ports.ProductRepository) products {
 	skip := 0
@@ -420,6 +427,27 @@ var listMutants = []mutant[ProductStores]{
 	})),
 	productMutant("text is taken literally", "knows wildcards", asked(func(q *ports.ProductQuery) { q.Text = strings.Trim(q.Text, "%_") })),
 	productMutant("text is taken literally", "knows escapes", asked(func(q *ports.ProductQuery) { q.Text = strings.ReplaceAll(q.Text, `\`, "") })),
+	productMutant("any piece of a text is found, and nothing that is none", "finds nothing that is shorter than three", searched(func(p product.Product, text string) bool {
+		return utf8.RuneCountInString(text) > 2 && stands(p, product.Fold(text))
+	})),
+	productMutant("any piece of a text is found, and nothing that is none", "knows ASCII alone", searched(func(p product.Product, text string) bool {
+		known := func(r rune) rune {
+			if r > unicode.MaxASCII {
+				return -1
+			}
+			return r
+		}
+		return strings.Contains(strings.Map(known, product.Fold(p.Name())), strings.Map(known, text)) || strings.Contains(strings.Map(known, product.Fold(p.Description())), strings.Map(known, text))
+	})),
+	productMutant("any piece of a text is found, and nothing that is none", "takes pieces for the whole", searched(func(p product.Product, text string) bool {
+		runes := []rune(product.Fold(text))
+		for i := 0; i+3 < len(runes); i++ {
+			if !stands(p, string(runes[i:i+3])) {
+				return false
+			}
+		}
+		return stands(p, string(runes[max(len(runes)-3, 0):]))
+	})),
 	productMutant("text is found in any case and composition", "does not fold what is searched for", searched(func(p product.Product, text string) bool {
 		return strings.Contains(product.Fold(p.Name()), text) || strings.Contains(product.Fold(p.Description()), text)
 	})),

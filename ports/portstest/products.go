@@ -34,6 +34,7 @@ var productChecks = []check[ProductStores]{
 	{"the list is what the filter holds for", listFilters},
 	{"the list is narrowed by owner and status", listNarrowed},
 	{"text is taken literally", listLiteral},
+	{"any piece of a text is found, and nothing that is none", listPieces},
 	{"text is found in any case and composition", listFolded},
 	{"text is found in a changed product", listChangedText},
 	{"text does not span name and description", listSpan},

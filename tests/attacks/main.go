@@ -41,7 +41,7 @@ func scenarios() []scenario {
 		{"16", "malformed JSON", malformed, 5 * time.Minute},
 		{"17", "header bombs and slow senders", slowSenders, 5 * time.Minute},
 		{"18", "smuggled requests", smuggling, 5 * time.Minute},
-		{"19", "100,000 products are searched, walked and counted", searching, 10 * time.Minute},
+		{"19", "100,000 products are searched, walked and counted", searching, 20 * time.Minute},
 		{"20", "addresses that look alike", lookAlikes, 5 * time.Minute},
 		{"21", "requests from other sites", otherSites, 5 * time.Minute},
 		{"prune", "1,000,000 expired sessions", pruning, 15 * time.Minute},

@@ -35,11 +35,11 @@ func searching(a *attack) error {
 	if err := a.stock(g); err != nil {
 		return err
 	}
-	indexed, err := a.number(`SELECT count(*) FROM pg_indexes WHERE indexname = 'products_search_idx'`)
+	size, err := a.number(`SELECT pg_relation_size('products_search_idx')`)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("    %d products, %d of them published; the search has an index: %t\n", catalogue, len(g.published("")), indexed == 1)
+	fmt.Printf("    %d products, %d of them published; the index for searches has %d MiB\n", catalogue, len(g.published("")), size>>20)
 	for _, text := range texts() {
 		if err := a.search(n, g, cookie, text); err != nil {
 			return err
@@ -68,6 +68,7 @@ func searching(a *attack) error {
 const (
 	bearable = 50 * time.Millisecond // a page of a search
 	tried    = 200                   // requests for each figure
+	counted  = 100                   // and for each total of a search
 )
 
 // search asks for a text, as nobody and as somebody, in the order of time and by
@@ -107,6 +108,9 @@ func (a *attack) search(n *node, g *goods, cookie, text string) error {
 	}
 	a.row(literal && l.only(200) && l.at(0.99) <= bearable, fmt.Sprintf("searching %q", name), "literal, p99 ≤ "+ms(bearable),
 		fmt.Sprintf("%d found, by Go %d; p99 %s, median %s (%s)", page.Total, len(g.published(text)), ms(l.at(0.99)), ms(l.at(0.5)), l.statuses()))
+	l = n.drive(a.ctx, 1, times(counted, func(int) []byte { return request("GET", path+"&limit=1&count=true", "") }))
+	a.row(l.only(200) && l.at(0.99) <= bearable, fmt.Sprintf("the total of %q", name), "p99 ≤ "+ms(bearable),
+		fmt.Sprintf("p99 %s, median %s (%s)", ms(l.at(0.99)), ms(l.at(0.5)), l.statuses()))
 	return nil
 }
 
@@ -150,12 +154,14 @@ func (a *attack) walk(n *node, want int, sort string) error {
 }
 
 // texts are what is searched: what LIKE and SQL would take for their own, what
-// stands in few products, in many, and in none, and what is too short for a
-// trigram.
+// stands in few products, in about half, in most, and in none, of any length and in
+// any script, and what is made of pieces that stand in most, and yet stands in none.
 func texts() []string {
 	return []string{
 		`%`, `_`, `\`, `'`, `%%`, `100%`, `\%`, `' OR TRUE --`, `model_x`,
-		"zephyrine", "ZEPHYR", "주전자", "고래", "래", "a", "an", commonest, "qqqq", "없는말", "zephyrine lamp", strings.Repeat("qu", 100), strings.Repeat("%", 200),
+		"zephyrine", "ZEPHYR", "주전자", "고래", "래", "주전", "가", "없는말", "🏺", "🏺 도자기", "é",
+		"a", "z", "x", " ", "an", "ano", commonest, commonest + " be", "qqqq", "zephyrine lamp",
+		commonest + commonest, strings.Repeat(commonest+" ", 28), strings.Repeat("qu", 100), strings.Repeat("%", 200),
 	}
 }
 
@@ -203,7 +209,7 @@ func newGoods() *goods {
 		for _, needle := range []struct {
 			every int
 			text  string
-		}{{997, "100% cotton"}, {1999, "model_x"}, {4999, `a\b`}, {19, "maker's"}, {14_983, "Zephyrine Lamp"}, {14_897, "백자 주전자"}, {14_879, "고래 무늬"}} {
+		}{{997, "100% cotton"}, {1999, "model_x"}, {4999, `a\b`}, {19, "maker's"}, {14_983, "Zephyrine Lamp"}, {14_897, "백자 주전자"}, {14_879, "고래 무늬"}, {14_869, "🏺 도자기"}} {
 			if i%needle.every == needle.every/2 {
 				row.description += " " + needle.text
 			}
