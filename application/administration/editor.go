@@ -40,6 +40,8 @@ const MaxNoteLength = 500
 // node holds all of them, and every version is kept.
 const MaxTableRows = 10_000
 
+var tooManyRows = fmt.Sprintf("A policy has at most %d rows and inheritances.", MaxTableRows)
+
 // By is who makes a change, and what they have to say of it.
 type By struct {
 	Author user.ID // zero for an operator at the command line
@@ -82,8 +84,9 @@ type plan struct {
 }
 
 // Add adds a row, whose id is made here. It returns what is wrong with the
-// words, all of it at once, access.ErrPolicyExists if there is such a row, and a
-// Conflict with the code "last_admin" if the row would lock the admins out.
+// words, all of it at once, access.ErrPolicyExists if there is such a row,
+// fault.Invalid if there are [MaxTableRows], and a Conflict with the code
+// "last_admin" if the row would lock the admins out.
 func (e *PolicyEditor) Add(ctx context.Context, by By, row access.Row) (access.Row, access.Table, error) {
 	p, row, err := e.adding(by, row)
 	if err != nil {
@@ -104,6 +107,11 @@ func (e *PolicyEditor) adding(by By, row access.Row) (plan, access.Row, error) {
 	return plan{note, doing{event: audit.PolicyAdded, subject: row.ID.String()}, func(t *access.Table) error {
 		if slices.ContainsFunc(t.Rows, func(r access.Row) bool { return r.Words() == row.Words() }) {
 			return access.ErrPolicyExists
+		}
+		if len(t.Rows)+len(t.Inherits) >= MaxTableRows {
+			var v fault.Validation
+			v.Add("", "too_many", tooManyRows)
+			return v.Err()
 		}
 		t.Rows = append(t.Rows, row)
 		return nil
@@ -156,7 +164,7 @@ func (e *PolicyEditor) loading(by By, table access.Table) (plan, error) {
 		e.Vocabulary.ValidateInheritance(in, "/inherits/"+strconv.Itoa(i), &v)
 	}
 	if len(table.Rows)+len(table.Inherits) > MaxTableRows {
-		v.Add("/items", "too_long", fmt.Sprintf("A policy has at most %d rows and inheritances.", MaxTableRows))
+		v.Add("/items", "too_long", tooManyRows)
 	}
 	note := validNote(by.Note, &v)
 	if err := by.checked(v); err != nil {

@@ -247,6 +247,22 @@ func TestRowsAreValidated(t *testing.T) {
 	if now := table(t, h); now.Version != 1 {
 		t.Errorf("what was refused made version %d", now.Version)
 	}
+	// One by one there are no more than at once.
+	now := table(t, h)
+	full := access.Table{Rows: append(now.Rows, big.Rows...)[:administration.MaxTableRows-len(now.Inherits)], Inherits: now.Inherits}
+	if _, err := h.Policies.Editor.Load(t.Context(), administration.By{}, full); err != nil {
+		t.Fatal(err)
+	}
+	one := row("more product read any allow")
+	if _, err := h.Policies.Add(t.Context(), root, administration.By{}, one); !errors.Is(err, fault.Invalid) {
+		t.Errorf("Add to a policy that is full = %v, want Invalid", err)
+	}
+	if err := h.Policies.Remove(t.Context(), root, administration.By{}, find(t, h, "r0 product read any allow")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Policies.Add(t.Context(), root, administration.By{}, one); err != nil {
+		t.Errorf("Add where a row was removed = %v", err)
+	}
 }
 
 // What no admin could undo is refused, whichever way it comes: a row less, a deny
