@@ -155,7 +155,7 @@ type seer struct {
 }
 
 func (p *Previewer) preview(ctx context.Context, q Proposal, s seer) (Preview, error) {
-	planned, err := p.plan(ctx, q)
+	planned, at, err := p.plan(ctx, q)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -165,7 +165,7 @@ func (p *Previewer) preview(ctx context.Context, q Proposal, s seer) (Preview, e
 	}
 	before, after, err := p.Editor.rehearse(ctx, planned, sets)
 	if err != nil {
-		return Preview{}, err
+		return Preview{}, beneath(at, err)
 	}
 	v := &survey{Previewer: p, seer: s, result: Preview{Version: before.Version, Diff: after.Since(before)}}
 	if v.result.Diff.IsZero() {
@@ -192,10 +192,10 @@ func (p *Previewer) limit(ctx context.Context) time.Duration {
 }
 
 // plan checks a proposal as the change that it is about is checked. What is wrong
-// with it stands beneath the member of its name.
-func (p *Previewer) plan(ctx context.Context, q Proposal) (planned plan, err error) {
+// with it stands beneath the member of its name, at.
+func (p *Previewer) plan(ctx context.Context, q Proposal) (planned plan, at string, err error) {
 	by := By{Note: q.Note, Proof: q.Unread} // told after all else, and no store is asked
-	changes, at := 0, ""
+	changes := 0
 	if q.Add != nil {
 		changes, at = changes+1, "/add"
 		planned, _, err = p.Editor.adding(by, *q.Add)
@@ -212,18 +212,25 @@ func (p *Previewer) plan(ctx context.Context, q Proposal) (planned plan, err err
 		changes, at = changes+1, "/rollback"
 		planned, err = p.Editor.goingBack(ctx, by, *q.Back)
 	}
-	var v fault.Validation
 	switch {
 	case changes != 1:
+		var v fault.Validation
 		v.Add("", "one_change", "A preview is of one change: add, remove or rollback.")
-	case errors.Is(err, fault.Invalid) && err != q.Unread: //nolint:errorlint // the very one
-		if !v.Include(at, err) {
-			return plan{}, err
-		}
-	case err != nil:
-		return plan{}, err
+		err = v.Err()
+	case err != q.Unread: //nolint:errorlint // the very one, whose pointers are right
+		err = beneath(at, err)
 	}
-	return planned, fault.Merge(q.Unread, v.Err())
+	return planned, at, fault.Merge(q.Unread, err)
+}
+
+// beneath puts what is wrong with the input under a pointer; any other error it
+// returns as it is.
+func beneath(at string, err error) error {
+	var v fault.Validation
+	if err == nil || !v.Include(at, err) {
+		return err
+	}
+	return v.Err()
 }
 
 // survey is one preview in the making.

@@ -96,6 +96,17 @@ func TestPreviewOfATable(t *testing.T) {
 	if err != nil || !p.Complete() || !p.Diff.IsZero() || p.Questions != 0 {
 		t.Errorf("of the table that there is: %+v, %v, want nothing", p, err)
 	}
+	full := now.Clone()
+	for i := range administration.MaxTableRows - len(now.Rows) - len(now.Inherits) {
+		full.Rows = append(full.Rows, row(fmt.Sprintf("r%d product read any allow", i)))
+	}
+	if _, err := h.Policies.Editor.Load(t.Context(), administration.By{}, full); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.Preview.Foresee(t.Context(), adding("x product read any allow"))
+	if f, ok := errors.AsType[*fault.Error](err); !ok || len(f.Fields) != 1 || f.Fields[0].Pointer != "/add" {
+		t.Errorf("of a row more than there may be: %v, want a fault at /add", err)
+	}
 	for _, none := range []administration.Proposal{{}, {Load: &now, Remove: &now.Rows[0].ID}} {
 		if _, err := h.Preview.Foresee(t.Context(), none); !errors.Is(err, fault.Invalid) {
 			t.Errorf("of %+v: %v, want Invalid", none, err)
