@@ -80,9 +80,15 @@ func flagFaults(err error) error {
 	var all []error
 	for _, field := range f.Fields {
 		detail := strings.NewReplacer("userId", "--user", "roles is", "--roles is", "or roles", "or --roles").Replace(field.Detail)
-		all = append(all, fmt.Errorf("%s: %s", flags[field.Pointer], detail))
+		all = append(all, fmt.Errorf("%s: %s", flags[member(field.Pointer)], detail))
 	}
 	return errors.Join(all...)
+}
+
+// member is the member of a body that a pointer is at or into.
+func member(pointer string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
+	return "/" + name
 }
 
 func printAnswer(out io.Writer, a administration.Answer) {

@@ -9,6 +9,7 @@ package administration
 import (
 	"context"
 	"math"
+	"strconv"
 
 	"gatehouse/application/accounts"
 	"gatehouse/application/journal"
@@ -193,14 +194,14 @@ func (o *Operator) EachUser(ctx context.Context, visit func(user.User) error) er
 	}
 }
 
-// ParseRoles reads role names; it tells all that are none.
+// ParseRoles reads role names; it tells all that are none, each at its place in /roles.
 func ParseRoles(names []string) ([]user.Role, error) {
 	var v fault.Validation
 	var roles []user.Role
-	for _, name := range names {
+	for i, name := range names {
 		r, ok := user.ParseRole(name)
 		if !ok {
-			v.Add("/roles", "invalid_value", "\""+name+"\" is no role: a lower-case letter, then up to 31 of a-z, 0-9, _ and -.")
+			v.Add("/roles/"+strconv.Itoa(i), "invalid_value", "\""+name+"\" is no role: a lower-case letter, then up to 31 of a-z, 0-9, _ and -.")
 		}
 		roles = append(roles, r)
 	}

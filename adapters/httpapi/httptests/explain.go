@@ -66,7 +66,7 @@ func testExplain(t *testing.T, open Open) {
 		WantFaults("/roles", "invalid_value", "/action", "invalid_value", "/resource", "invalid_value", "/productId", "invalid_value", "/more", "unknown_member")
 	admin.Do("POST", path, obj{"userId": nobody, "action": "read", "productId": nobody}).WantFaults("/userId", "not_found", "/productId", "not_found")
 	admin.Do("POST", path, obj{"userId": "root", "action": "read", "productId": published, "resource": "user"}).WantFaults("/userId", "invalid_value", "/resource", "invalid_value")
-	admin.Do("POST", path, obj{"roles": []string{"user", "Root", "a b"}, "action": "read"}).WantFaults("/roles", "invalid_value", "/roles", "invalid_value")
+	admin.Do("POST", path, obj{"roles": []string{"user", "Root", "a b"}, "action": "read"}).WantFaults("/roles/1", "invalid_value", "/roles/2", "invalid_value")
 	admin.Do("POST", path, obj{"roles": []any{"user", 1}, "action": "read"}).WantFaults("/roles/1", "wrong_type")
 	admin.Do("POST", path, obj{"roles": []any{"user\x00"}, "action": "read"}).WantFaults("/roles/0", "invalid_characters")
 	admin.Do("POST", path, obj{"roles": "user", "action": "read"}).WantFaults("/roles", "wrong_type")
