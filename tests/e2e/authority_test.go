@@ -138,7 +138,7 @@ func TestAuthorityIsNeverStale(t *testing.T) {
 		if s.lite { // one node, which keeps what it changes; the command line is the other process
 			rounds, slow, processes = 5, 3, 3
 		}
-		a.part("policy", func() { a.policyRounds(rounds) })
+		a.part("policy", func() { a.policyRounds(max(rounds/2, 5)) }) // of four changes each
 		a.part("policy at the command line", func() { a.policyCommands(processes) })
 		a.part("roles", func() { a.roleRounds(rounds, processes) })
 		a.part("products", func() { a.productRounds(rounds) })
