@@ -93,7 +93,7 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err := p.Extensions.Subscribers.Check(); err != nil {
 		return nil, fmt.Errorf("bootstrap/extensions.go: %w", err)
 	}
-	authorizer, err := casbinauthz.New(kept.policies, vocabulary, configs.Model(), p.Log)
+	authorizer, err := casbinauthz.New(kept.policies, kept.policies, vocabulary, configs.Model(), p.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ import (
 // Authorizer decides by the policy of a repository.
 type Authorizer struct {
 	policies   ports.PolicyRepository
+	history    ports.PolicyHistory // nil if nobody remembers
 	vocabulary access.Vocabulary
 	model      model.Model
 	log        *slog.Logger
@@ -51,13 +52,15 @@ type badTable struct {
 }
 
 // New returns an authorizer that decides by the given Casbin model. It reads no
-// policy yet: see [Authorizer.Load].
-func New(policies ports.PolicyRepository, v access.Vocabulary, modelText string, log *slog.Logger) (*Authorizer, error) {
+// policy yet: see [Authorizer.Load]. The history is what it looks for the last
+// good table in where the newest is bad; if it is nil, it knows only of those
+// that it has read itself.
+func New(policies ports.PolicyRepository, history ports.PolicyHistory, v access.Vocabulary, modelText string, log *slog.Logger) (*Authorizer, error) {
 	m, err := model.NewModelFromString(modelText)
 	if err != nil {
 		return nil, fmt.Errorf("reading the Casbin model: %w", err)
 	}
-	return &Authorizer{policies: policies, vocabulary: v, model: m, log: log, reloading: make(chan struct{}, 1)}, nil
+	return &Authorizer{policies: policies, history: history, vocabulary: v, model: m, log: log, reloading: make(chan struct{}, 1)}, nil
 }
 
 // Load reads the policy as it is now. At start its error means that the service
@@ -162,13 +165,43 @@ func (a *Authorizer) reload(ctx context.Context, version int64) (*compiled, erro
 		a.adopt(c)
 		return c, nil
 	}
-	last := a.current.Load()
-	if last == nil {
+	if a.current.Load() == nil {
 		return nil, fault.Outage(errors.Join(errors.New("there is no policy to decide by"), err))
+	}
+	last, unknown := a.lastGood(ctx, table.Version)
+	if unknown != nil {
+		return nil, unknown
 	}
 	a.bad.Store(&badTable{version: table.Version, why: err})
 	a.log.ErrorContext(ctx, "the policy table cannot be used; the last good one goes on deciding",
 		"bad_version", table.Version, "deciding_version", last.version, "error", err)
+	return last, nil
+}
+
+// lastGood returns the newest reading before a version that is bad. It need not be
+// the one that this node has read last: between that and the bad one a right may
+// have been revoked of which nobody has asked here.
+func (a *Authorizer) lastGood(ctx context.Context, version int64) (*compiled, error) {
+	const atOnce = 10
+	last := a.current.Load()
+	for before := version; a.history != nil && before > last.version+1; {
+		revisions, err := a.history.Revisions(ctx, before, atOnce)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range revisions {
+			if before = r.Table.Version; before <= last.version {
+				return last, nil
+			}
+			if c, err := compile(a.model, a.vocabulary, r.Table); err == nil {
+				a.adopt(c)
+				return a.current.Load(), nil
+			}
+		}
+		if len(revisions) < atOnce {
+			break
+		}
+	}
 	return last, nil
 }
 

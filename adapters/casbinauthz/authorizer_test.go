@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -25,7 +26,7 @@ import (
 
 func open(t testing.TB, policies ports.PolicyRepository, v access.Vocabulary) *casbinauthz.Authorizer {
 	t.Helper()
-	a, err := casbinauthz.New(policies, v, configs.Model(), slog.New(slog.DiscardHandler))
+	a, err := casbinauthz.New(policies, nil, v, configs.Model(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,5 +246,82 @@ func BenchmarkDecide(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// spoilt is a policy repository that a hand in the database has spoilt, and its
+// history.
+type spoilt struct {
+	*memory.Policies
+	bad  bool
+	away error // why the history cannot be read
+}
+
+func (s *spoilt) Version(ctx context.Context) (int64, error) {
+	v, err := s.Policies.Version(ctx)
+	if s.bad {
+		v++
+	}
+	return v, err
+}
+
+func (s *spoilt) Load(ctx context.Context) (access.Table, error) {
+	t, err := s.Policies.Load(ctx)
+	if s.bad {
+		t.Version++
+		t.Rows[0].Action = "eat"
+	}
+	return t, err
+}
+
+func (s *spoilt) Revisions(ctx context.Context, before int64, limit int) ([]access.Revision, error) {
+	if s.away != nil {
+		return nil, s.away
+	}
+	return s.Policies.Revisions(ctx, before, limit)
+}
+
+// A right that was revoked stays so where the table is spoilt before anybody asks
+// again; and where nobody can tell whether one was, there is no answer.
+func TestWhatWasRevokedBeforeTheTableWasSpoilt(t *testing.T) {
+	row := func(n byte, role string) access.Row {
+		return access.Row{ID: access.PolicyID{UUID: uuid.New(time.Unix(0, 0), [8]byte{n})}, Role: role, Resource: "product", Action: "update", Condition: "any", Effect: "allow"}
+	}
+	for revocations := range 25 {
+		kept := &spoilt{Policies: memory.New().Policies()}
+		if _, err := kept.Seed(t.Context(), access.Revision{Table: access.Table{Rows: []access.Row{row(1, "admin"), row(2, "user")}}}); err != nil {
+			t.Fatal(err)
+		}
+		a, err := casbinauthz.New(kept, kept, vocabulary(t), configs.Model(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		may := func() (bool, error) {
+			r, err := a.Rights(t.Context(), access.SignedIn(user.Restore(user.State{ID: user.ID{UUID: uuid.New(time.Unix(0, 0), [8]byte{9})}, Roles: []user.Role{user.RoleUser}, Status: user.Active}), 0))
+			if err != nil {
+				return false, err
+			}
+			d, err := r.Decide(access.Update, access.Any(access.KindProduct))
+			return d.Allowed, err
+		}
+		if yes, err := may(); !yes || err != nil {
+			t.Fatalf("at first it is %t, %v", yes, err)
+		}
+		for n := range revocations {
+			if _, err := kept.Change(t.Context(), access.Edit{}, func(t *access.Table) error {
+				t.Rows = []access.Row{row(1, "admin"), row(byte(n+3), fmt.Sprintf("role%d", n))}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept.bad, kept.away = true, fault.Outage(errors.New("away"))
+		if yes, err := may(); revocations > 0 && !errors.Is(err, fault.Unavailable) {
+			t.Errorf("after %d changes, and no history to look at, it is %t, %v", revocations, yes, err)
+		}
+		kept.away = nil
+		if yes, err := may(); yes != (revocations == 0) || err != nil {
+			t.Errorf("after %d changes it is %t, %v", revocations, yes, err)
+		}
 	}
 }

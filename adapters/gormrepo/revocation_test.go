@@ -19,7 +19,7 @@ func TestNoStaleAllow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			policies := open(t).Policies()
 			portstest.Revocation(t, 100, portstest.PolicyStores{Policies: policies, History: policies}, func(p ports.PolicyRepository, v access.Vocabulary) ports.Authorizer {
-				a, err := casbinauthz.New(p, v, configs.Model(), slog.New(slog.DiscardHandler))
+				a, err := casbinauthz.New(p, nil, v, configs.Model(), slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -61,7 +61,7 @@ func casbinUnder(t *testing.T, p access.Table) httptests.Stores {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st.Authorizer, err = casbinauthz.New(st.Policies, v, configs.Model(), slog.New(slog.DiscardHandler)); err != nil {
+	if st.Authorizer, err = casbinauthz.New(st.Policies, st.History, v, configs.Model(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return st

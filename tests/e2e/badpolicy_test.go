@@ -82,6 +82,18 @@ func TestBadPolicyTable(t *testing.T) {
 		a.root.want(a.nodes[0], 204, "DELETE", "/admin/policies/"+wideningID, "")
 		holds(false)
 
+		// What was revoked just before stays revoked, though no node was asked
+		// anything between that and the hand that spoilt the table.
+		s.exec(widening, raise)
+		holds(true)
+		a.operate("policy", "remove", wideningID)
+		s.exec(strange, raise)
+		holds(false)
+		degraded()
+		a.operate("policy", "remove", strangeID)
+		holds(false)
+		well()
+
 		// By going back to a version that was good, from another process.
 		s.exec(widening, strange, raise)
 		holds(false)

@@ -93,7 +93,7 @@ func (f *foresight) prepare(wrap func(*administration.Previewer)) error {
 	if err != nil {
 		return err
 	}
-	if f.authorizer, err = casbinauthz.New(f.stores.Policies, vocabulary, configs.Model(), slog.New(slog.DiscardHandler)); err != nil {
+	if f.authorizer, err = casbinauthz.New(f.stores.Policies, nil, vocabulary, configs.Model(), slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	now := func() time.Time { return time.Unix(1_700_000_000, 0) }

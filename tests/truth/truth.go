@@ -97,7 +97,7 @@ func (g *game) begin(wrap func(ports.Authorizer) ports.Authorizer) error {
 	if g.set, err = vocabulary.Check(table); err != nil {
 		return err
 	}
-	casbin, err := casbinauthz.New(policy{table: table}, vocabulary, configs.Model(), slog.New(slog.DiscardHandler))
+	casbin, err := casbinauthz.New(policy{table: table}, nil, vocabulary, configs.Model(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
