@@ -876,6 +876,7 @@ func TestSQLiteFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "made here", "and%20here?")
 			path := filepath.Join(folder, name)
+			litetest.Migrate(t, path)
 			db := openFile(t, path)
 			u := addUser(t, db)
 			if again, err := openFile(t, path).Users().Find(t.Context(), u.ID()); err != nil || again.ID() != u.ID() {

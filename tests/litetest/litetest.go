@@ -26,6 +26,15 @@ func Migrated(t testing.TB, path string) {
 	}
 }
 
+// Migrate makes our tables in the file at path, as a node does that starts: the
+// file and its folder are made where there are none.
+func Migrate(t testing.TB, path string) {
+	t.Helper()
+	if err := migrate(path); err != nil {
+		t.Fatalf("litetest: %v", err)
+	}
+}
+
 // template is the file with our tables, made once for each test binary.
 var template = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "litetest-")
