@@ -46,7 +46,8 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 		done; \
 	done
 
-bench: ## measure GET /me and GET /products/{id} beside a floor
+bench: ## measure GET /me and GET /products/{id} beside a floor, and decisions
+	$(GO) test -run '^$$' -bench '^BenchmarkDecide$$' ./adapters/casbinauthz
 	$(WITH_PG) $(GO) run ./tests/bench
 
 attacks: ## do what attackers do, and measure whether the service holds to its figures
