@@ -28,10 +28,14 @@ func TestAccounts(t *testing.T) { readPage(t, "accounts.md", startService) }
 
 // TestAdministration does so with docs/administration.md, where an operator has
 // made an administrator.
-func TestAdministration(t *testing.T) {
-	readPage(t, "administration.md", func(t *testing.T, _ string) *service {
-		return startAdministered(t, "root@example.com", "a tall lighthouse")
-	})
+func TestAdministration(t *testing.T) { readPage(t, "administration.md", withRoot) }
+
+// TestProducts does so with docs/products.md.
+func TestProducts(t *testing.T) { readPage(t, "products.md", withRoot) }
+
+func withRoot(t *testing.T, _ string) *service {
+	t.Helper()
+	return startAdministered(t, "root@example.com", "a tall lighthouse")
 }
 
 // readPage sends the requests of a page to services as start gives them.
@@ -57,7 +61,7 @@ type reader struct {
 	start    func(t *testing.T, setting string) *service
 	services map[string]*service // by their setting of registration
 	people   map[string]*person
-	ids      map[string]string // of users, by the address as an answer told it
+	ids      map[string]string // of users, by the address as an answer told it, and of products by name
 	secret   string            // of the second factor that was begun last
 	recovery string            // a recovery code that was handed out
 	token    string            // of the link that was taken last
@@ -122,10 +126,18 @@ func (r *reader) exchange(p *person, request, want string) {
 	r.t.Helper()
 	first, body, _ := strings.Cut(request, "\n")
 	method, path, _ := strings.Cut(first, " ")
-	req, err := http.NewRequest(method, p.service.url+r.named(path), strings.NewReader(r.fill(p, body)))
+	headers := http.Header{}
+	for body != "" && !strings.HasPrefix(body, "{") {
+		var line string
+		line, body, _ = strings.Cut(body, "\n")
+		name, value, _ := strings.Cut(line, ": ")
+		headers.Set(name, value)
+	}
+	req, err := http.NewRequest(method, p.service.url+r.named(path), strings.NewReader(r.named(r.fill(p, body))))
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	req.Header = headers
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -145,17 +157,18 @@ func (r *reader) exchange(p *person, request, want string) {
 	}
 }
 
-// named puts the id of a user in the place of an address in angle brackets.
-func (r *reader) named(path string) string {
-	before, rest, found := strings.Cut(path, "<")
-	address, after, _ := strings.Cut(rest, ">")
-	if !found {
-		return path
-	}
-	if r.ids[address] == "" {
-		r.t.Fatalf("no answer told the id of %s", address)
-	}
-	return before + r.ids[address] + after
+var inBrackets = regexp.MustCompile(`<([^<>]*)>`)
+
+// named puts the id of a user or a product in the place of an address or a name
+// in angle brackets.
+func (r *reader) named(text string) string {
+	return inBrackets.ReplaceAllStringFunc(text, func(name string) string {
+		id := r.ids[strings.Trim(name, "<>")]
+		if id == "" {
+			r.t.Fatalf("no answer told the id of %s", name)
+		}
+		return id
+	})
 }
 
 // fill puts in what stands for something that only the run knows.
@@ -186,7 +199,7 @@ func (r *reader) code(p *person, off time.Duration) string {
 
 // remember keeps what an answer hands out once.
 func (r *reader) remember(body []byte) {
-	type user struct{ ID, Email string }
+	type user struct{ ID, Email, OwnerID, Name string }
 	var out struct {
 		user
 		Secret        string
@@ -200,6 +213,8 @@ func (r *reader) remember(body []byte) {
 	for _, u := range append(out.Items, out.user, out.User) {
 		if u.Email != "" {
 			r.ids[u.Email] = u.ID
+		} else if u.OwnerID != "" {
+			r.ids[u.Name] = u.ID
 		}
 	}
 	if out.Secret != "" {
