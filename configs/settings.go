@@ -70,7 +70,7 @@ func serving() []Setting {
 		}),
 		define(Setting{
 			Key: "trusted_origins", List: true,
-			Help:    "Other sites whose pages may send requests that change something.",
+			Help:    "Other origins of the same site whose pages may use the service.",
 			Accepts: "origins, such as https://shop.example.com",
 			apply:   func(c *Config, s string) error { return parse(&c.TrustedOrigins, s, parseOrigins) },
 		}),

@@ -40,6 +40,7 @@ type exchange struct {
 	alive     bool             // the cookie is good, if not for this row, and stays
 	setCookie string           // what the answer says of the session cookie, "" for nothing
 	setDevice string           // what it says of the device cookie
+	code      string           // of the problem that was answered, "" for none, for the log
 	cause     error            // why the answer is a 5xx, for the log
 	denial    *access.Denial   // why the answer is 403, if the policy refused, for the log
 }
@@ -164,7 +165,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 	if !s.Log.Enabled(ctx, level) {
 		return
 	}
-	list := make([]slog.Attr, 0, 11)
+	list := make([]slog.Attr, 0, 12)
 	list = append(list,
 		slog.String("requestId", x.id),
 		slog.String("method", x.method),
@@ -174,6 +175,9 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 		slog.Int("bytes", len(rc.Response.Body())),
 		slog.String("ip", addrText(x.ip)),
 	)
+	if x.code != "" {
+		list = append(list, slog.String("code", x.code))
+	}
 	if x.user != "" {
 		list = append(list, slog.String("userId", x.user))
 	}

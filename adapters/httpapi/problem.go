@@ -186,7 +186,7 @@ func (s *Server) answer(rc *fasthttp.RequestCtx, x *exchange, err error) {
 	case p.status == 429 || p.status == 503 || p.retry > 0:
 		h.Set(fiber.HeaderRetryAfter, strconv.FormatInt(seconds(p.retry), 10))
 	}
-	if p.status >= 500 && x.cause == nil {
+	if x.code = p.code; p.status >= 500 && x.cause == nil {
 		x.cause = err
 	}
 	rc.Response.ResetBody()

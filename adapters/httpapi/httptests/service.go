@@ -192,7 +192,7 @@ func testLog(t *testing.T, open Open) {
 	mina.Do("POST", "/products", `{"name":"marker-in-the-body"`, "X-Request-Id", "the-body").Want(400, "malformed_json")
 	line := logLine(t, app, "the-one")
 	for key, want := range map[string]any{
-		"level": "INFO", "msg": "request", "method": "GET", "route": "/products/{id}", "status": 404.0, "userId": me, "ip": "127.0.0.1",
+		"level": "INFO", "msg": "request", "method": "GET", "route": "/products/{id}", "status": 404.0, "code": "not_found", "userId": me, "ip": "127.0.0.1",
 	} {
 		if line[key] != want {
 			t.Errorf("log %s = %v, want %v", key, line[key], want)
