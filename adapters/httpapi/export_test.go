@@ -53,6 +53,14 @@ func ReadBodies(body []byte) (texts map[string][]string, errs map[string]error) 
 // ReadUserChange takes a body apart as PATCH /admin/users/{id} does.
 func ReadUserChange(body []byte) administration.Change { return readUserChange(parseObject(body)) }
 
+// ReadProposal takes a body apart as POST /admin/policies/preview does.
+func ReadProposal(body []byte) administration.Proposal {
+	b := parseObject(body)
+	q := readProposal(b)
+	q.Unread = b.err()
+	return q
+}
+
 // ReadUserQuery reads the parameters of GET /admin/users, and gives the cursor
 // that goes on where the one of the query does.
 func ReadUserQuery(raw string) (q administration.UserQuery, cursor string) {

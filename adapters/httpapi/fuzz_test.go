@@ -318,6 +318,36 @@ func FuzzUserChange(f *testing.F) {
 	})
 }
 
+// FuzzProposal: whatever comes in, a change is tried out if and only if it was
+// proposed, and what is refused is a problem with pointers.
+func FuzzProposal(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `[]`, `{"add":{"role":"user","resource":"product","action":"read","condition":"any","effect":"allow","note":"n"}}`, `{"add":null}`, `{"add":{"role":1}}`,
+		`{"remove":{"id":"0199a3f2-7c1e-7d3a-9b1f-2c4e6a8d0f13"}}`, `{"remove":{"id":null}}`, `{"rollback":{"version":7}}`, `{"rollback":{"version":7.5,"x":0}}`,
+		`{"rollback":{"version":1e30}}`, `{"remove":{"id":"x"},"rollback":{"version":-1}}`, `{"load":{}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q := httpapi.ReadProposal(body)
+		if q.Unread != nil {
+			if status, problem := httpapi.Problem(q.Unread); status != 400 && status != 422 || !json.Valid(problem) {
+				t.Errorf("%q = %d %s", body, status, problem)
+			}
+			return
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(body, &members); err != nil {
+			t.Fatalf("%q was taken as %+v", body, q)
+		}
+		for name, read := range map[string]bool{"add": q.Add != nil, "remove": q.Remove != nil, "rollback": q.Back != nil, "load": q.Load != nil} {
+			if _, given := members[name]; given != read {
+				t.Errorf("%q: %s was read: %t", body, name, read)
+			}
+		}
+	})
+}
+
 // FuzzAdminQueries: of the parameters of the lists of administration, whatever is
 // taken can be asked of a store, and a cursor is spelt in one way only.
 func FuzzAdminQueries(f *testing.F) {
