@@ -357,16 +357,8 @@ func (e *PolicyEditor) usable(before, after access.Table, whole bool, admins [][
 func (e *PolicyEditor) someoneLeft(was, now func(access.Actor) access.Rights, whole bool, admins [][]user.Role) error {
 	full := func(under func(access.Actor) access.Rights) (bool, error) {
 		for _, roles := range admins {
-			all := true
-			for _, needed := range essential {
-				may, err := can(under, roles, needed.action, needed.kind)
-				if err != nil {
-					return false, err
-				}
-				all = all && may
-			}
-			if all {
-				return true, nil
+			if able, err := canAll(under, roles); able || err != nil {
+				return able, err
 			}
 		}
 		return len(admins) == 0, nil
@@ -394,6 +386,16 @@ func can(under func(access.Actor) access.Rights, roles []user.Role, action acces
 	actor := access.SignedIn(user.Restore(user.State{ID: somebody, Roles: roles, Status: user.Active}), 0)
 	d, err := under(actor).Decide(action, access.Any(k))
 	return d.Allowed, err
+}
+
+// canAll reports whether somebody with the roles may do all that is essential.
+func canAll(under func(access.Actor) access.Rights, roles []user.Role) (bool, error) {
+	for _, needed := range essential {
+		if may, err := can(under, roles, needed.action, needed.kind); !may || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // lockedOut is the refusal of a change that nobody could undo.

@@ -215,19 +215,14 @@ func (w *watch) over(ctx context.Context, before user.User) ports.LastWord {
 	}
 }
 
-// able reports whether somebody with the roles can do all that is essential.
+// able reports whether somebody with the roles can do all that is essential by the
+// policy that was read.
 func (w *watch) able(ctx context.Context, roles []user.Role) (bool, error) {
 	rights, err := w.rights(ctx, roles)
 	if err != nil {
 		return false, err
 	}
-	for _, needed := range essential {
-		may, err := can(func(access.Actor) access.Rights { return rights }, roles, needed.action, needed.kind)
-		if !may || err != nil {
-			return false, err
-		}
-	}
-	return true, nil
+	return canAll(func(access.Actor) access.Rights { return rights }, roles)
 }
 
 // UserSessions returns the sessions of the user that are good now, the most
