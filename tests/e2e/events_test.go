@@ -46,13 +46,7 @@ func TestSubscribersAreTold(t *testing.T) {
 		w.program = program
 		const lamps = 30
 		sink := newSink(t)
-		environ := []string{s.setting(), sink.setting(), calm}
-		start := func() []*process {
-			if s.lite {
-				return []*process{w.serve(environ...)}
-			}
-			return []*process{w.serve(environ...), w.serve(environ...)}
-		}
+		start := func() []*process { return s.serve(sink.setting(), calm) }
 		nodes, ann := start(), w.client()
 		ann.signUp(nodes[0], "ann@example.com")
 		s.exec(`UPDATE users SET email_verified = ` + map[bool]string{true: "1", false: "true"}[s.lite])

@@ -16,12 +16,7 @@ func offer(n int) (body, key string) {
 // because the node was killed in the middle of it.
 func TestOneKeyOneProduct(t *testing.T) {
 	eachStore(t, func(t *testing.T, w *world, s *store) {
-		start := func() []*process {
-			if s.lite {
-				return []*process{w.serve(s.setting(), calm)}
-			}
-			return []*process{w.serve(s.setting(), calm), w.serve(s.setting(), calm)}
-		}
+		start := func() []*process { return s.serve(calm) }
 		nodes, ann := start(), w.client()
 		ann.signUp(nodes[0], "ann@example.com")
 

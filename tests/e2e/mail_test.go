@@ -47,13 +47,7 @@ func TestMailServerDown(t *testing.T) {
 	eachStore(t, func(t *testing.T, w *world, s *store) {
 		const people = 20
 		sink := newSink(t)
-		environ := []string{s.setting(), sink.setting(), calm}
-		start := func() []*process {
-			if s.lite {
-				return []*process{w.serve(environ...)}
-			}
-			return []*process{w.serve(environ...), w.serve(environ...)}
-		}
+		start := func() []*process { return s.serve(sink.setting(), calm) }
 		nodes := start()
 		emails := w.crowd(people, nodes...)
 		sink.stop()

@@ -61,6 +61,17 @@ func (w *world) sqlite() *store {
 // setting points a node to the store.
 func (s *store) setting() string { return "GATEHOUSE_DATABASE_URL=" + s.url }
 
+// serve starts nodes over the store: two, or one where it is a file.
+func (s *store) serve(environ ...string) []*process {
+	s.world.Helper()
+	environ = append([]string{s.setting()}, environ...)
+	nodes := []*process{s.world.serve(environ...)}
+	if !s.lite {
+		nodes = append(nodes, s.world.serve(environ...))
+	}
+	return nodes
+}
+
 // number is what a statement that gives one number gives.
 func (s *store) number(query string, args ...any) (n int) {
 	s.world.Helper()
