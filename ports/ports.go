@@ -308,7 +308,8 @@ type Authorizer interface {
 	// Rights is called. It returns fault.Unavailable if such a policy cannot be
 	// had. A newer table that cannot be understood, empty or with an unknown
 	// word in it, is passed over: the last good one goes on deciding, so that a
-	// bad table never allows anything new.
+	// bad table never allows anything new. That is the newest which is remembered
+	// (PolicyHistory), or of which the implementation knows.
 	Rights(ctx context.Context, a access.Actor) (access.Rights, error)
 }
 
