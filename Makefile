@@ -10,10 +10,10 @@ RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench attacks demo matrix build
+.PHONY: help run test check lint fuzz bench attacks test-faults demo matrix build
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on http://localhost:8080 with a data file under data/
 	$(GO) run . serve
@@ -51,7 +51,10 @@ bench: ## measure GET /me and GET /products/{id} beside a floor, and decisions
 	$(WITH_PG) $(GO) run ./tests/bench
 
 attacks: ## do what attackers do, and measure whether the service holds to its figures
-	$(WITH_PG) $(GO) run ./tests/attacks
+	$(WITH_PG) $(GO) run ./tests/trials attacks
+
+test-faults: ## kill, freeze, overload and upgrade it, and measure the same; FAULTS=1,2 for some
+	$(WITH_PG) $(GO) run ./tests/trials faults
 
 demo: ## fill in a small catalogue and three users, to try things with
 	$(GO) run . demo

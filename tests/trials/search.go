@@ -21,12 +21,12 @@ const catalogue = 100_000
 // searching is scenario 19: texts that mean something to LIKE, or to nobody, over
 // a large table, and what else may have to look at all of it: pages far behind,
 // in every order, and totals.
-func searching(a *attack) error {
+func searching(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ const (
 
 // search asks for a text, as nobody and as somebody, in the order of time and by
 // name, and compares how many there are with what Go finds.
-func (a *attack) search(n *node, g *goods, cookie, text string) error {
+func (a *trial) search(n *node, g *goods, cookie, text string) error {
 	w, err := n.dial()
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (a *attack) search(n *node, g *goods, cookie, text string) error {
 
 // walk reads a list to its end, a hundred at a time: the last pages cost what the
 // first do.
-func (a *attack) walk(n *node, want int, sort string) error {
+func (a *trial) walk(n *node, want int, sort string) error {
 	w, err := n.dial()
 	if err != nil {
 		return err
@@ -233,7 +233,7 @@ func (g *goods) published(text string) []int {
 
 // stock fills the catalogue in; of twenty products the only user there is owns
 // one, and others the rest.
-func (a *attack) stock(g *goods) error {
+func (a *trial) stock(g *goods) error {
 	if _, err := a.db.Exec(a.ctx, `INSERT INTO users SELECT (jsonb_populate_record(NULL::users, to_jsonb(u) || jsonb_build_object(
 		'id', md5(n::text)::uuid, 'email', n || '@example.com', 'email_canonical', n || '@example.com'))).*
 		FROM users u, generate_series(1, 19) n`); err != nil {

@@ -16,12 +16,12 @@ const tries = 500
 
 // evenAnswers is scenario 8: the answers to an unknown address, a wrong password
 // and a disabled account are the same to the letter, and take as long.
-func evenAnswers(a *attack) error {
+func evenAnswers(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	for _, email := range []string{"ann@example.com", "out@example.com"} {
 		if _, err := n.signUp(email); err != nil {
 			return err
@@ -50,7 +50,7 @@ func evenAnswers(a *attack) error {
 
 // even asks in turn, in an order that changes, and compares the answers and the
 // medians of what they took.
-func (a *attack) even(n *node, what string, status int, path string, bodies map[string]string) error {
+func (a *trial) even(n *node, what string, status int, path string, bodies map[string]string) error {
 	w, err := n.dial()
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 )
 
 // signInFlood is scenario 6.
-func signInFlood(a *attack) error {
+func signInFlood(a *trial) error {
 	if err := stampede(a, "at the limits as they come"); err != nil {
 		return err
 	}
@@ -39,12 +39,12 @@ func descriptors(want int) int {
 }
 
 // stampede has one user sign in 10,000 times at once, rightly.
-func stampede(a *attack, how string, settings ...string) error {
+func stampede(a *trial, how string, settings ...string) error {
 	n, err := a.node(settings...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	email := fmt.Sprintf("ann%d@example.com", len(a.nodes))
 	if _, err := n.signUp(email); err != nil {
 		return err
@@ -119,7 +119,7 @@ func closeAll(wires []*wire) {
 }
 
 // chain follows the audit log.
-func (a *attack) chain() error {
+func (a *trial) chain() error {
 	cmd := exec.CommandContext(a.ctx, a.program, "audit", "verify")
 	cmd.Env = []string{"HOME=" + a.folder, "GATEHOUSE_DATABASE_URL=" + a.database}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -130,12 +130,12 @@ func (a *attack) chain() error {
 
 // besideMe has eight sign in without pause while others use what they have: the
 // same in turn without the eight, so that a slow minute of the machine hits both.
-func besideMe(a *attack) error {
+func besideMe(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("me@example.com")
 	if err != nil {
 		return err
@@ -176,12 +176,12 @@ const expired = 1_000_000
 
 // pruning is what issue 3 asks for: a million rows that have run out are pruned
 // beside people who sign in, without making them wait.
-func pruning(a *attack) error {
+func pruning(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	if _, err := n.signUp("ann@example.com"); err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ const owners = 50_000
 // expire fills in sessions that ran out yesterday: copies of a real one, with
 // its owner (bytes 0 to 15 of the value, adapters/fiberstore) and the moment at
 // which it ends unused (bytes 57 to 64) replaced.
-func (a *attack) expire() error {
+func (a *trial) expire() error {
 	yesterday := time.Now().Add(-24 * time.Hour)
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO users SELECT (jsonb_populate_record(u, jsonb_build_object(

@@ -15,12 +15,12 @@ import (
 )
 
 // forgedCookies is scenario 10.
-func forgedCookies(a *attack) error {
+func forgedCookies(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	if _, err := n.signUp("ann@example.com"); err != nil {
 		return err
 	}
@@ -77,18 +77,18 @@ func token() string {
 
 // transactions is how many the database has ended. Backends report theirs when
 // they are idle for a moment.
-func (a *attack) transactions() (int64, error) {
+func (a *trial) transactions() (int64, error) {
 	time.Sleep(1500 * time.Millisecond)
 	return a.number(`SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1`, a.name)
 }
 
 // bodies is scenario 15.
-func bodies(a *attack) error {
+func bodies(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err
@@ -160,12 +160,12 @@ func bomb() string {
 }
 
 // malformed is scenario 16: bodies of every route, damaged in many ways.
-func malformed(a *attack) error {
+func malformed(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err

@@ -13,12 +13,12 @@ import (
 // nothing that hides in it is executed. What hides would end all of a victim's
 // other sessions, with the victim's cookie on it, as a front end that was fooled
 // would send it.
-func smuggling(a *attack) error {
+func smuggling(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err

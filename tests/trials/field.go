@@ -17,30 +17,35 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"gatehouse/tests/pgtest"
 )
 
-// field is what all attacks share: the built program and the database server.
+// field is what all trials share: the built program and the database server.
 type field struct {
-	folder  string
-	program string
-	server  string // URL
-	admin   *pgx.Conn
-	made    int
+	folder string
+	root   string // of the tree
+	plain  string // the program as the tree has it
+	server string // URL
+	admin  *pgx.Conn
+	made   int
 }
 
 func newField(ctx context.Context) (*field, error) {
 	f := &field{server: os.Getenv("TEST_DATABASE_URL")}
 	if f.server == "" {
-		return nil, errors.New("TEST_DATABASE_URL names no PostgreSQL; run `make attacks`")
+		return nil, errors.New("TEST_DATABASE_URL names no PostgreSQL; run `make attacks` or `make test-faults`")
 	}
 	var err error
-	if f.folder, err = os.MkdirTemp("", "gatehouse-attacks-"); err != nil {
+	if f.folder, err = os.MkdirTemp("", "gatehouse-trials-"); err != nil {
 		return nil, err
 	}
-	f.program = filepath.Join(f.folder, "gatehouse")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", f.program, "gatehouse").CombinedOutput(); err != nil {
+	if f.root, err = root(ctx); err == nil {
+		f.plain, err = f.build(ctx, "gatehouse", nil)
+	}
+	if err != nil {
 		f.close()
-		return nil, fmt.Errorf("building the service: %w\n%s", err, out)
+		return nil, err
 	}
 	if f.admin, err = pgx.Connect(ctx, f.server); err != nil {
 		f.close()
@@ -53,26 +58,32 @@ func (f *field) close() {
 	if f.admin != nil {
 		_ = f.admin.Close(context.Background())
 	}
+	if os.Getenv("TRIALS_KEEP") != "" {
+		fmt.Println("what the services said is in", f.folder)
+		return
+	}
 	_ = os.RemoveAll(f.folder)
 }
 
-// attack is one scenario under way, over a database of its own.
-type attack struct {
+// trial is one scenario under way, over a database of its own.
+type trial struct {
 	*field
 	ctx      context.Context
 	cancel   context.CancelFunc
+	program  string // the one that nodes run
 	database string // URL
 	name     string
 	db       *pgx.Conn
+	own      *pgtest.Server // where the scenario does something to it
 	nodes    []*node
 	broken   bool // a figure was not held
 }
 
-func (f *field) attack(ctx context.Context, s scenario) (*attack, error) {
-	a := &attack{field: f}
+func (f *field) trial(ctx context.Context, s scenario) (*trial, error) {
+	a := &trial{field: f, program: f.plain}
 	a.ctx, a.cancel = context.WithTimeout(ctx, s.limit)
 	f.made++
-	a.name = fmt.Sprintf("attacks_%d_%d", os.Getpid(), f.made)
+	a.name = fmt.Sprintf("trials_%d_%d", os.Getpid(), f.made)
 	if _, err := f.admin.Exec(a.ctx, "CREATE DATABASE "+a.name); err != nil {
 		return a, err
 	}
@@ -86,9 +97,12 @@ func (f *field) attack(ctx context.Context, s scenario) (*attack, error) {
 	return a, err
 }
 
-func (a *attack) close() {
+func (a *trial) close() {
 	for _, n := range a.nodes {
-		n.kill()
+		a.rest(n)
+	}
+	if a.own != nil {
+		a.own.Close()
 	}
 	if a.db != nil {
 		_ = a.db.Close(context.Background())
@@ -98,7 +112,7 @@ func (a *attack) close() {
 }
 
 // row prints one figure.
-func (a *attack) row(holds bool, what, figure, measured string) {
+func (a *trial) row(holds bool, what, figure, measured string) {
 	mark := "holds"
 	if !holds {
 		mark, a.broken = "DOES NOT HOLD", true
@@ -107,13 +121,13 @@ func (a *attack) row(holds bool, what, figure, measured string) {
 }
 
 // number is what a query that gives one number gives.
-func (a *attack) number(query string, args ...any) (int64, error) {
+func (a *trial) number(query string, args ...any) (int64, error) {
 	var n int64
 	err := a.db.QueryRow(a.ctx, query, args...).Scan(&n)
 	return n, err
 }
 
-// noThrottles are the settings that take every limit away, for attacks on what
+// noThrottles are the settings that take every limit away, for trials of what
 // lies behind them.
 var noThrottles = []string{
 	"GATEHOUSE_THROTTLE_SIGN_IN=off", "GATEHOUSE_THROTTLE_ACCOUNT=off", "GATEHOUSE_THROTTLE_NETWORK=off", "GATEHOUSE_THROTTLE_CODE=off",
@@ -127,20 +141,22 @@ type node struct {
 	log     string
 	ended   chan struct{}
 	once    sync.Once
+	probe   string // path of a socket, see probe in build.go
+	fresh   upkeep // when it had just come up
 }
 
 // node starts a service with further settings, and waits until it serves.
-func (a *attack) node(settings ...string) (*node, error) {
+func (a *trial) node(settings ...string) (*node, error) {
 	log, err := os.CreateTemp(a.folder, "log-")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has it open by itself
 	n := &node{cmd: exec.Command(a.program, "serve"), log: log.Name(), ended: make(chan struct{})}
-	n.cmd.Dir = a.folder
+	n.cmd.Dir, n.probe = a.folder, log.Name()+".probe"
 	n.cmd.Env = append([]string{
 		"HOME=" + a.folder, "GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_DATABASE_URL=" + a.database,
-		"GATEHOUSE_MAIL_URL=file:" + filepath.Join(a.folder, a.name+"-mail"),
+		"GATEHOUSE_MAIL_URL=file:" + filepath.Join(a.folder, a.name+"-mail"), "TRIAL_PROBE=" + n.probe,
 	}, settings...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
@@ -159,7 +175,8 @@ func (a *attack) node(settings ...string) (*node, error) {
 		}
 		if m := serving.FindSubmatch(said); m != nil {
 			n.address = string(m[1])
-			return n, nil
+			n.fresh, err = n.upkeep()
+			return n, err
 		}
 		select {
 		case <-n.ended:

@@ -14,12 +14,12 @@ import (
 // lookAlikes is scenario 20: an address that looks like somebody's, or is read
 // as the same by some mail server, makes no second account, and no mail goes to
 // it.
-func lookAlikes(a *attack) error {
+func lookAlikes(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	w, err := n.dial()
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func lookAlikes(a *attack) error {
 }
 
 // recipients reads the To of every mail, once done says that all are sent.
-func (a *attack) recipients(done func() bool) ([]string, error) {
+func (a *trial) recipients(done func() bool) ([]string, error) {
 	for range 300 {
 		if done() {
 			break
@@ -129,12 +129,12 @@ func (a *attack) recipients(done func() bool) ([]string, error) {
 
 // otherSites is scenario 21: every combination of method, Sec-Fetch-Site, Origin
 // and content type, beside what the contract says of it.
-func otherSites(a *attack) error {
+func otherSites(a *trial) error {
 	n, err := a.node(append([]string{"GATEHOUSE_TRUSTED_ORIGINS=https://shop.example.com"}, noThrottles...)...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func passes(site, origin, host string) bool {
 
 // readingChangesNothing asks for every path by GET, HEAD and OPTIONS, with
 // queries that look like writes, and compares the database before and after.
-func readingChangesNothing(a *attack, n *node, cookie string) error {
+func readingChangesNothing(a *trial, n *node, cookie string) error {
 	before, err := a.content()
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func readingChangesNothing(a *attack, n *node, cookie string) error {
 }
 
 // content is a hash over all rows.
-func (a *attack) content() (string, error) {
+func (a *trial) content() (string, error) {
 	sum := sha256.New()
 	for _, table := range []string{"users", "user_sessions", "past_sessions", "products", "policies", "tickets", "outbox", "second_factors", "throttles", "audit_log", "audit_heads"} {
 		var text *string

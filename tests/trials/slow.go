@@ -9,12 +9,12 @@ import (
 )
 
 // slowSenders is scenario 17.
-func slowSenders(a *attack) error {
+func slowSenders(a *trial) error {
 	n, err := a.node(noThrottles...)
 	if err != nil {
 		return err
 	}
-	defer n.kill()
+	defer a.rest(n)
 	cookie, err := n.signUp("ann@example.com")
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func slowSenders(a *attack) error {
 }
 
 // headerBombs sends headers that are too many, too long, too odd.
-func headerBombs(a *attack, n *node) error {
+func headerBombs(a *trial, n *node) error {
 	get := "GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 	base := n.settled()
 	for _, c := range []struct {
@@ -84,7 +84,7 @@ func headerBombs(a *attack, n *node) error {
 
 // slowloris holds 5,000 connections open by sending next to nothing, and
 // measures what honest people notice of it and how long it is let.
-func slowloris(a *attack, n *node, me []byte, what, begin, drip string) error {
+func slowloris(a *trial, n *node, me []byte, what, begin, drip string) error {
 	count := descriptors(5000)
 	alone := n.forA(a.ctx, 3*time.Second, 8, always(me))
 	base := n.settled()
