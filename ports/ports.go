@@ -148,7 +148,8 @@ type SessionRepository interface {
 	Add(ctx context.Context, s session.Session) error
 	// Resume returns the session with the key, its user, and the version of the
 	// policy, as of one moment, or fault.NotFound. It does not judge: a session
-	// that has run out may be returned until it is pruned.
+	// that has run out may be returned until it is pruned. The moment is not
+	// before Resume was called, unless who calls allows for that ([AllowStale]).
 	Resume(ctx context.Context, k session.Key) (session.Resumed, error)
 	// Replace puts next, the same session renewed or rotated, in the place of
 	// the one with key k, which is good for nothing afterwards if next has
@@ -162,6 +163,31 @@ type SessionRepository interface {
 	// Past returns what is left of the session that had the key when it ended,
 	// or fault.NotFound.
 	Past(ctx context.Context, k session.Key) (session.Past, error)
+}
+
+// AllowStale gives a context in which SessionRepository.Resume may return what was
+// so a moment before, and that no longer ago than the time for which the
+// implementation was configured. Who changes anything, or shows what is kept of
+// others, does not allow for it.
+func AllowStale(ctx context.Context) context.Context { return stale{ctx} }
+
+// StaleAllowed reports whether ctx is one of [AllowStale], or made of one.
+func StaleAllowed(ctx context.Context) bool {
+	allowed, _ := ctx.Value(staleKey{}).(bool)
+	return allowed
+}
+
+type staleKey struct{}
+
+// stale is what context.WithValue would make, found without a walk by who asks
+// at once.
+type stale struct{ context.Context }
+
+func (s stale) Value(key any) any {
+	if _, ok := key.(staleKey); ok {
+		return true
+	}
+	return s.Context.Value(key)
 }
 
 // SessionDirectory finds sessions by whose they are. It works on what a
