@@ -53,7 +53,7 @@ var rooms = []room{
 	{folder: "adapters/gormrepo", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
 		"gorm.io/...", "github.com/jackc/...", "github.com/ncruces/go-sqlite3/..."}},
 	{folder: "adapters/fiberstore", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
-		"github.com/gofiber/storage/...", "github.com/jackc/..."}},
+		"github.com/gofiber/storage/...", "github.com/jackc/...", "github.com/redis/go-redis/v9/..."}},
 	{folder: "adapters/casbinauthz", ours: []string{"domain/...", "ports"}, others: []string{"github.com/casbin/casbin/v2/..."}},
 	{folder: "adapters/argon2id", ours: []string{"domain/...", "ports"}, others: []string{"golang.org/x/crypto/argon2"}},
 	{folder: "adapters/aead", ours: []string{"ports"}, others: []string{"golang.org/x/crypto/chacha20poly1305"}},

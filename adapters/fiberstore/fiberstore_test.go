@@ -22,9 +22,12 @@ import (
 	"gatehouse/domain/user"
 	"gatehouse/domain/uuid"
 	"gatehouse/tests/pgtest"
+	"gatehouse/tests/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(redistest.Main(func() int { return pgtest.Main(m) }))
+}
 
 // start is when the tests take place, by the clock of the application.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
@@ -73,15 +76,20 @@ func open(t testing.TB, url string, o gormrepo.PoolOptions) store {
 
 func (s store) addUser(t testing.TB) user.User {
 	t.Helper()
-	email, err := user.NewEmail(fmt.Sprintf("user%d@example.com", serial.Add(1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := user.New(user.ID{UUID: newID()}, email, user.Name{}, user.NewPasswordHash("$hash"), start)
+	u := newUser(t)
 	if err := s.db.Users().Add(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func newUser(t testing.TB) user.User {
+	t.Helper()
+	email, err := user.NewEmail(fmt.Sprintf("user%d@example.com", serial.Add(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user.New(user.ID{UUID: newID()}, email, user.Name{}, user.NewPasswordHash("$hash"), start)
 }
 
 func (s store) addSession(t testing.TB, id user.ID, l session.Lifetime) session.Session {

@@ -169,10 +169,13 @@ func (s *Sessions) sessions(ctx context.Context, op, statement string, args ...a
 	if err != nil {
 		return nil, failed(op, err)
 	}
-	slices.SortFunc(all, func(a, b session.Session) int {
-		return cmp.Or(b.CreatedAt().Compare(a.CreatedAt()), b.ID().Compare(a.ID().UUID))
-	})
+	slices.SortFunc(all, newestFirst)
 	return all, nil
+}
+
+// newestFirst is the order in which sessions are told.
+func newestFirst(a, b session.Session) int {
+	return cmp.Or(b.CreatedAt().Compare(a.CreatedAt()), b.ID().Compare(a.ID().UUID))
 }
 
 // collect runs a statement and reads its rows. One that fails for its stale

@@ -114,6 +114,22 @@ func (s *Users) FindByEmail(ctx context.Context, e user.Email) (user.User, error
 	return u, err
 }
 
+// Owner returns the user and the version of the policy with one statement, for
+// sessions that are kept elsewhere.
+func (s *Users) Owner(ctx context.Context, id user.ID) (user.User, int64, error) {
+	var row userRow
+	var version sql.NullInt64
+	const query = "SELECT " + userColumns + ", policy_state.version FROM users LEFT JOIN policy_state ON TRUE WHERE users.id = ?"
+	if err := s.db.one(ctx, append(row.fields(), &version), query, id.String()); err != nil {
+		return user.User{}, 0, s.db.failed("find owner", err, user.ErrUnknown)
+	}
+	if !version.Valid {
+		return user.User{}, 0, errNoState
+	}
+	u, err := row.user()
+	return u, version.Int64, s.db.failed("find owner", err, nil)
+}
+
 func (s *Users) find(ctx context.Context, query string, arg any) (userRow, user.User, error) {
 	var row userRow
 	if err := s.db.one(ctx, row.fields(), query, arg); err != nil {
