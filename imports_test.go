@@ -61,6 +61,8 @@ var rooms = []room{
 	{folder: "adapters/useragent", ours: []string{"ports"}, others: []string{"github.com/medama-io/go-useragent/..."}},
 	{folder: "adapters/gomail", ours: []string{"domain/...", "ports"}, others: []string{"github.com/wneessen/go-mail/..."}},
 	{folder: "adapters/ottercache", ours: []string{"domain/...", "ports"}, others: []string{"github.com/maypok86/otter/v2/...", "github.com/jackc/pgx/v5/..."}},
+	{folder: "adapters/promstats", ours: []string{"domain/...", "ports"}, others: []string{"github.com/prometheus/client_golang/..."}},
+	{folder: "adapters/privatehttp"},
 	{folder: "adapters/memory", ours: []string{"domain/...", "ports"}},
 	{folder: "adapters/system", ours: []string{"domain/...", "ports"}},
 	{folder: "migrations", others: []string{"github.com/pressly/goose/v3/..."}},

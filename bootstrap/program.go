@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gatehouse/adapters/httpapi"
+	"gatehouse/adapters/promstats"
 	"gatehouse/adapters/system"
 	"gatehouse/application/events"
 	"gatehouse/application/mailing"
@@ -44,6 +45,8 @@ type Program struct {
 	Now      ports.Clock     // system.Now
 	Tracer   pgx.QueryTracer // sees every statement that PostgreSQL sees
 	Patience time.Duration   // for PostgreSQL to come up at start; 10 s
+
+	stats *promstats.Stats // what happens is counted in it; nil where nobody is to see it
 }
 
 // Extensions is what a team adds to Gatehouse without touching the rest of it.
@@ -86,6 +89,8 @@ type Node struct {
 	public   *url.URL
 	mailing  *mailing.Service
 
+	private *private // nil where none is configured
+
 	mailFolder  string // where mails go; "" for to a mail server
 	undelivered bool   // the last mails could not be sent; of the worker that sends them
 }
@@ -94,6 +99,9 @@ type Node struct {
 // before it failed is closed again.
 func (p Program) Open(ctx context.Context) (*Node, error) {
 	p = p.withDefaults()
+	if p.Config.MetricsListen != "" {
+		p.stats = promstats.New(p.Version)
+	}
 	h, err := openHouse(ctx, p, bringUp)
 	if err != nil {
 		return nil, err
@@ -122,12 +130,15 @@ func (n *Node) listen(ctx context.Context) error {
 		PublicURL:      n.public,
 		TrustedOrigins: c.TrustedOrigins, TrustedProxies: c.TrustedProxies,
 		BodyLimit: c.BodyLimit, RequestTimeout: c.RequestTimeout,
-		Random: h.random, Now: n.program.Now, Log: n.program.Log, Version: n.program.Version,
+		Random: h.random, Now: n.program.Now, Log: n.program.Log, Version: n.program.Version, Count: n.count(),
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	if err := n.post(); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if err := n.listenPrivately(); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	n.listener = ln
@@ -144,6 +155,7 @@ func (n *Node) URL() string { return n.public.String() }
 // end: /readyz answers 503, for the configured delay everything is still
 // served, then the listener closes. It returns nil if nothing had to be cut.
 func (n *Node) Run(ctx context.Context) error {
+	defer n.private.serve(n.program.Log)() // until all else has come to its end, which is seen there
 	tasks := []task{{n.prune, pruneEvery}, {n.deliver, deliverEvery}}
 	for _, s := range n.program.Extensions.Subscribers { // each for itself: one that hangs holds up no other
 		tasks = append(tasks, task{n.telling(s.Name), deliverEvery})
@@ -178,5 +190,5 @@ func (n *Node) Close() error {
 	if errors.Is(err, net.ErrClosed) { // serving has closed it
 		err = nil
 	}
-	return errors.Join(err, n.house.close())
+	return errors.Join(err, n.private.close(), n.house.close())
 }

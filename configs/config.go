@@ -31,6 +31,7 @@ import (
 type Config struct {
 	Listen          string   // host:port to serve on
 	PublicURL       *url.URL // where people reach the service; nil follows from Listen, see [Config.Public]
+	MetricsListen   string   // host:port of the private listener; "" for none
 	Database        Database // where everything is kept
 	Migrate         bool     // bring the schema up to date at start
 	Session         session.Lifetime

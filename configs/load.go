@@ -225,7 +225,17 @@ func (l *loader) apply() Config {
 		}
 		l.fault(v.source, subject+" "+err.Error(), s.Accepts)
 	}
+	l.keepApart(c)
 	return c
+}
+
+// keepApart refuses to show to everybody what is for those who run the service.
+func (l *loader) keepApart(c Config) {
+	if c.MetricsListen == "" || c.MetricsListen != c.Listen || strings.HasSuffix(c.Listen, ":0") {
+		return
+	}
+	v := l.values["metrics.listen"]
+	l.fault(v.source, fmt.Sprintf("%q is what everybody reaches (listen)", v.text), "another host:port, or off")
 }
 
 func (l *loader) value(s Setting) Value {

@@ -150,6 +150,10 @@ func TestValues(t *testing.T) {
 		{"trusted_origins", "*", errors.New("no origin")},
 		{"trusted_origins", "https://*.example.com", errors.New("names no host")},
 		{"trusted_origins", "null", errors.New("no origin")},
+		{"metrics.listen", "off", ""},
+		{"metrics.listen", "10.0.0.7:9464", "10.0.0.7:9464"},
+		{"metrics.listen", "localhost:8080", errors.New("is what everybody reaches")},
+		{"metrics.listen", "9464", errors.New("is no address with a port")},
 		{"database.url", "postgresql://u:p%40@h:5/d?sslmode=disable", "postgresql://u:***@h:5/d?sslmode=disable"},
 		{"database.url", "postgres:///d?host=/run", "postgres:///d?host=/run"},
 		{"database.url", "sqlite:///var/lib/g.db", "sqlite:/var/lib/g.db"},
@@ -273,7 +277,7 @@ func TestValues(t *testing.T) {
 func field(c configs.Config, key string) string {
 	join := func(v any) string { return strings.Trim(fmt.Sprint(v), "[]") }
 	v := map[string]any{
-		"listen": c.Listen, "public_url": c.PublicURL, "trusted_proxies": join(c.TrustedProxies), "trusted_origins": join(c.TrustedOrigins),
+		"listen": c.Listen, "metrics.listen": c.MetricsListen, "public_url": c.PublicURL, "trusted_proxies": join(c.TrustedProxies), "trusted_origins": join(c.TrustedOrigins),
 		"database.url": c.Database, "migrate": c.Migrate, "session.idle": c.Session.Idle, "session.renewal_step": c.Session.Step,
 		"session.max": c.SessionMax, "registration": c.Verified, "reauth": c.Reauth, "throttle.sign_in": c.Throttle.SignIn, "throttle.search": c.Throttle.Search,
 		"mail.url": c.Mail.Server.String() + " " + c.MailFolder(), "mail.from": c.MailFrom(), "mail.link": c.MailLink(&url.URL{Scheme: "http", Host: "localhost:8080"}),

@@ -31,6 +31,13 @@ func parseListen(s string) (string, error) {
 	return s, nil
 }
 
+func parseMetricsListen(s string) (string, error) {
+	if s == off {
+		return "", nil
+	}
+	return parseListen(s)
+}
+
 func parsePublicURL(s string) (*url.URL, error) {
 	if s == auto {
 		return nil, nil
@@ -210,7 +217,7 @@ func parseMigrate(s string) (bool, error) {
 	switch s {
 	case auto:
 		return true, nil
-	case "off":
+	case off:
 		return false, nil
 	}
 	return false, errors.New("is neither auto nor off")

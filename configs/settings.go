@@ -38,6 +38,9 @@ type Variable struct {
 // auto stands for "decide by yourself" wherever that is possible.
 const auto = "auto"
 
+// off stands for "not at all" wherever that is possible.
+const off = "off"
+
 // MaxLifetime bounds how long a session may be configured to last: browsers
 // keep no cookie longer (RFC 6265bis section 5.5).
 const MaxLifetime = 400 * 24 * time.Hour
@@ -73,6 +76,12 @@ func serving() []Setting {
 			Help:    "Other origins of the same site whose pages may use the service.",
 			Accepts: "origins, such as https://shop.example.com",
 			apply:   func(c *Config, s string) error { return parse(&c.TrustedOrigins, s, parseOrigins) },
+		}),
+		define(Setting{
+			Key: "metrics.listen", Default: off,
+			Help:    "Address for those who run the service alone: /metrics for Prometheus, and /debug/pprof.",
+			Accepts: "host:port that is not the one of listen, such as localhost:9464, or off",
+			apply:   func(c *Config, s string) error { return parse(&c.MetricsListen, s, parseMetricsListen) },
 		}),
 	}
 }

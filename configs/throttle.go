@@ -50,7 +50,7 @@ func perWindow(s string) (throttle.Rule, error) {
 }
 
 func parseThrottle(s string) (throttle.Rule, error) {
-	if s == "off" {
+	if s == off {
 		return throttle.Rule{}, nil
 	}
 	tries, window, found := strings.Cut(s, "/")

@@ -146,3 +146,19 @@ func (k causeKeeper) Translate(err error) error {
 	}
 	return err
 }
+
+// Handles are the pools of connections that the repositories have over SQLite, by
+// the name that they are counted under; none over PostgreSQL, whose pool is the
+// caller's.
+func (d *DB) Handles() map[string]*sql.DB {
+	if !d.lite {
+		return nil
+	}
+	all := map[string]*sql.DB{}
+	for name, g := range map[string]*gorm.DB{"sqlite_read": d.read, "sqlite_write": d.write} {
+		if handle, err := g.DB(); err == nil {
+			all[name] = handle
+		}
+	}
+	return all
+}

@@ -26,9 +26,10 @@ const (
 // too much would see "connection reset" instead of 413 (RFC 9112 section 9.6).
 type listener struct {
 	net.Listener
-	open   atomic.Int64
-	max    int64
-	refuse func(net.Conn) // is told of a connection that is one too many, before it is closed
+	open    atomic.Int64
+	max     int64
+	refuse  func(net.Conn) // is told of a connection that is one too many, before it is closed
+	refused atomic.Uint64
 }
 
 // Accept gives the next connection. Where the system has no more to give, for
@@ -44,6 +45,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		case l.open.Add(1) > l.max:
+			l.refused.Add(1)
 			l.refuse(c)
 			_ = c.Close() // it is nobody's
 			l.open.Add(-1)

@@ -33,16 +33,17 @@ type exchange struct {
 	method    string
 	route     string // the path of the row, "" where none matched
 	quiet     bool
-	ip        netip.Addr       // of the client
-	user      string           // the id of who asks, "" where nobody is known
-	pending   *session.Resumed // what the cookie stands for, if that awaits its second step
-	dead      error            // why the cookie opens nothing, nil if it has not been found out
-	alive     bool             // the cookie is good, if not for this row, and stays
-	setCookie string           // what the answer says of the session cookie, "" for nothing
-	setDevice string           // what it says of the device cookie
-	code      string           // of the problem that was answered, "" for none, for the log
-	cause     error            // why the answer is a 5xx, for the log
-	denial    *access.Denial   // why the answer is 403, if the policy refused, for the log
+	count     func(status int, took time.Duration) // counts it with others of its row
+	ip        netip.Addr                           // of the client
+	user      string                               // the id of who asks, "" where nobody is known
+	pending   *session.Resumed                     // what the cookie stands for, if that awaits its second step
+	dead      error                                // why the cookie opens nothing, nil if it has not been found out
+	alive     bool                                 // the cookie is good, if not for this row, and stays
+	setCookie string                               // what the answer says of the session cookie, "" for nothing
+	setDevice string                               // what it says of the device cookie
+	code      string                               // of the problem that was answered, "" for none, for the log
+	cause     error                                // why the answer is a 5xx, for the log
+	denial    *access.Denial                       // why the answer is 403, if the policy refused, for the log
 }
 
 type exchangeKey struct{}
@@ -75,7 +76,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 
 // begin opens the books on a request and dresses its answer.
 func (s *Server) begin(rc *fasthttp.RequestCtx) *exchange {
-	x := &exchange{id: s.requestID(rc), began: time.Now(), method: string(rc.Method()), ip: s.client(rc)}
+	x := &exchange{id: s.requestID(rc), began: time.Now(), method: string(rc.Method()), ip: s.client(rc), count: s.strays}
 	rc.SetUserValue(exchangeKey{}, x)
 	if !knownMethod(x.method) {
 		x.method = "other" // as long as its sender likes, and no business of the log's
@@ -96,7 +97,8 @@ func (s *Server) dress(rc *fasthttp.RequestCtx, x *exchange) {
 	h.SetCanonical([]byte("X-Request-Id"), []byte(x.id)) // as http-api.md spells it
 }
 
-// finish turns a panic into a 500 and writes the cookies and the log line.
+// finish turns a panic into a 500, writes the cookies and the log line, and has
+// the request counted.
 func (s *Server) finish(rc *fasthttp.RequestCtx, x *exchange) {
 	if p := recover(); p != nil {
 		x.cause = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -110,7 +112,9 @@ func (s *Server) finish(rc *fasthttp.RequestCtx, x *exchange) {
 			rc.Response.Header.Set(fiber.HeaderSetCookie, cookie) // of one name; another stands beside it
 		}
 	}
-	s.log(rc, x)
+	took := time.Since(x.began)
+	x.count(rc.Response.StatusCode(), took)
+	s.log(rc, x, took)
 }
 
 var errPanicked = errors.New("a handler panicked")
@@ -150,7 +154,7 @@ func saneToken(b []byte) bool {
 
 // log writes the line about a request. It never holds a cookie, a body or a
 // query: secrets travel in all three.
-func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
+func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange, took time.Duration) {
 	status := rc.Response.StatusCode()
 	level := slog.LevelInfo
 	switch {
@@ -171,7 +175,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange) {
 		slog.String("method", x.method),
 		slog.String("route", x.route),
 		slog.Int("status", status),
-		slog.Duration("duration", time.Since(x.began)),
+		slog.Duration("duration", took),
 		slog.Int("bytes", len(rc.Response.Body())),
 		slog.String("ip", addrText(x.ip)),
 	)

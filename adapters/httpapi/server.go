@@ -84,6 +84,11 @@ type Config struct {
 	Now     ports.Clock
 	Log     *slog.Logger
 	Version string // of the build, told in the OpenAPI document; may be empty
+
+	// Count is asked once for each row what counts its requests, and with two
+	// empty strings what counts those that are no row's. That is called after
+	// every answer, from many goroutines. May be nil.
+	Count func(method, path string) func(status int, took time.Duration)
 }
 
 // check tells what is missing, so that the process does not start half wired.
@@ -135,6 +140,8 @@ type Server struct {
 	inWork   places
 	hashing  places
 	draining atomic.Bool
+	entrance atomic.Pointer[listener] // what Serve was given, nil before
+	strays   func(status int, took time.Duration)
 }
 
 // New returns a server that is ready to serve.
@@ -181,6 +188,7 @@ func (s *Server) build() {
 		ReduceMemoryUsage:            true, // a connection on which nothing happens holds no buffers
 		ErrorHandler:                 s.fail,
 	})
+	s.strays = s.counter("", "")
 	s.app.Use(s.withContext, s.shareWithTrusted, s.refuseCrossSite, s.refuseTwoCookies)
 	s.table = s.routes()
 	s.mountAll()
@@ -196,7 +204,30 @@ func (s *Server) build() {
 
 // Serve answers what comes in on ln. It blocks until [Server.Shutdown].
 func (s *Server) Serve(ln net.Listener) error {
-	return s.http.Serve(&listener{Listener: ln, max: int64(s.MaxConnections), refuse: s.refuseConnection})
+	l := &listener{Listener: ln, max: int64(s.MaxConnections), refuse: s.refuseConnection}
+	s.entrance.Store(l)
+	return s.http.Serve(l)
+}
+
+// Load is how much is going on, beside how much may.
+type Load struct {
+	Connections, MaxConnections int    // open
+	InWork, MaxInWork           int    // requests
+	Hashing, MaxHashing         int    // of these, such as hash a password or wait to
+	Refused                     uint64 // connections that were one too many
+	Draining                    bool
+}
+
+// Load tells how much is going on now.
+func (s *Server) Load() Load {
+	l := Load{
+		MaxConnections: s.MaxConnections, InWork: len(s.inWork), MaxInWork: s.MaxInWork, Hashing: len(s.hashing), MaxHashing: s.MaxHashing,
+		Draining: s.draining.Load(),
+	}
+	if e := s.entrance.Load(); e != nil {
+		l.Connections, l.Refused = int(e.open.Load()), e.refused.Load()
+	}
+	return l
 }
 
 // Drain has GET /readyz answer 503 from now on, so that a load balancer sends
@@ -346,10 +377,10 @@ func (s *Server) mountAll() {
 // with what serves GET.
 func (s *Server) mount(r route) {
 	path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
-	admitted := s.admitted(r)
+	admitted, count := s.admitted(r), s.counter(r.Method, r.Path)
 	handle := func(c *fiber.Ctx) error {
 		x := exchangeOf(c.Context())
-		x.route, x.quiet = r.Path, r.quiet
+		x.route, x.quiet, x.count = r.Path, r.quiet, count
 		return admitted(c)
 	}
 	if r.Method == fiber.MethodGet {
@@ -357,6 +388,14 @@ func (s *Server) mount(r route) {
 		return
 	}
 	s.app.Add(r.Method, path, handle)
+}
+
+// counter gives what counts the requests of a row.
+func (s *Server) counter(method, path string) func(status int, took time.Duration) {
+	if s.Count == nil {
+		return func(int, time.Duration) {}
+	}
+	return s.Count(method, path)
 }
 
 type headerKV struct{ key, value []byte }
