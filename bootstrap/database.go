@@ -107,7 +107,7 @@ func (d *database) openPostgres(ctx context.Context, p Program) error {
 	}
 	var err error
 	d.pool, err = gormrepo.NewPool(ctx, d.config.URL, gormrepo.PoolOptions{
-		MaxConns:         int32(d.config.MaxConnections),
+		MaxConns:         poolSize(p.Config),
 		StatementTimeout: time.Duration(statementShare * float64(p.Config.RequestTimeout)),
 		Tracer:           p.Tracer,
 	})
@@ -125,6 +125,14 @@ func (d *database) openPostgres(ctx context.Context, p Program) error {
 	}
 	d.onClose(d.orm.Close)
 	return nil
+}
+
+// poolSize leaves a connection to the session cache, which listens on it.
+func poolSize(c configs.Config) int32 {
+	if c.SessionCache.Bound > 0 && c.SessionCache.Listen == "" {
+		return int32(c.Database.MaxConnections - 1)
+	}
+	return int32(c.Database.MaxConnections)
 }
 
 // reach waits until PostgreSQL answers: containers that start together do not

@@ -12,6 +12,7 @@ import (
 	"gatehouse/adapters/argon2id"
 	"gatehouse/adapters/casbinauthz"
 	"gatehouse/adapters/memory"
+	"gatehouse/adapters/ottercache"
 	"gatehouse/adapters/system"
 	"gatehouse/adapters/totp"
 	"gatehouse/adapters/useragent"
@@ -33,6 +34,7 @@ import (
 type house struct {
 	database   *database
 	stores     stores
+	cache      *ottercache.Cache // of sessions; nil where none is configured
 	random     ports.Random
 	sealer     ports.Sealer
 	devices    ports.Devices
@@ -82,6 +84,10 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err != nil {
 		return nil, err
 	}
+	cache, kept, err := cacheSessions(p, d, kept)
+	if err != nil {
+		return nil, err
+	}
 	random := system.NewRandom()
 	if err := seed(ctx, p, kept.policies, random); err != nil {
 		return nil, err
@@ -101,7 +107,7 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h := &house{database: d, stores: kept, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary}
+	h := &house{database: d, stores: kept, cache: cache, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary}
 	h.serve(p, argon2id.New(argon2id.Config{Slots: p.Config.HashSlots}))
 	return h, nil
 }
@@ -215,6 +221,9 @@ func seed(ctx context.Context, p Program, policies ports.PolicyRepository, rando
 func (h *house) health() map[string]ports.Health {
 	all := maps.Clone(h.stores.health)
 	all["policy"] = h.authorizer
+	if h.cache != nil {
+		all["session_cache"] = check(h.cacheHears)
+	}
 	if h.database.migrator != nil {
 		all["migrations"] = check(h.database.upToDate)
 	}

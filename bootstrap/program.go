@@ -160,6 +160,9 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.program.Extensions.Subscribers { // each for itself: one that hangs holds up no other
 		tasks = append(tasks, task{n.telling(s.Name), deliverEvery})
 	}
+	if n.house.cache != nil {
+		tasks = append(tasks, task{n.follow, followAgain})
+	}
 	work := startWork(n.program.Log, tasks...)
 	defer work.stop()
 	served := make(chan error, 1)

@@ -35,7 +35,8 @@ type Config struct {
 	Database        Database // where everything is kept
 	Migrate         bool     // bring the schema up to date at start
 	Session         session.Lifetime
-	SessionMax      int           // sessions of one user; 0 means no bound
+	SessionMax      int // sessions of one user; 0 means no bound
+	SessionCache    SessionCache
 	Reauth          time.Duration // how long showing who one is counts
 	Verified        bool          // only who has answered a mail signs in
 	Throttle        Throttles
@@ -79,6 +80,29 @@ type Database struct {
 	Path           string // of the SQLite file
 	MaxConnections int    // of PostgreSQL
 }
+
+// SessionCache says whether a node keeps what it has read of sessions for a moment.
+type SessionCache struct {
+	Bound  time.Duration // what was read is used for less; 0 is off
+	Listen string        // URL of PostgreSQL to listen on; "" means that of [Database]. May hold a password
+}
+
+// String leaves out the password.
+func (c SessionCache) String() string {
+	if c.Bound == 0 {
+		return off
+	}
+	if c.Listen == "" {
+		return c.Bound.String()
+	}
+	return c.Bound.String() + ", listening on " + maskURL(c.Listen)
+}
+
+// LogValue is [SessionCache.String]: the URL may hold a password.
+func (c SessionCache) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// GoString is [SessionCache.String].
+func (c SessionCache) GoString() string { return c.String() }
 
 // Secrets prints as how many there are.
 type Secrets []string

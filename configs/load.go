@@ -108,6 +108,7 @@ func Load(in Input) (Loaded, error) {
 	l.flags(in.Flags)
 	out.Warnings = l.warnings()
 	out.Config = l.apply()
+	l.agree(out.Config)
 	for _, s := range l.settings {
 		out.Values = append(out.Values, l.value(s))
 	}
@@ -236,6 +237,26 @@ func (l *loader) keepApart(c Config) {
 	}
 	v := l.values["metrics.listen"]
 	l.fault(v.source, fmt.Sprintf("%q is what everybody reaches (listen)", v.text), "another host:port, or off")
+}
+
+// leastCached is how many connections a node with a session cache has: one of them
+// listens.
+const leastCached = 3
+
+// agree looks at what is right by itself and wrong beside something else.
+func (l *loader) agree(c Config) {
+	if c.SessionCache.Bound == 0 {
+		return
+	}
+	source := l.values["session.cache"].source
+	switch {
+	case c.Database.Kind == SQLite || c.Database.Kind == Memory:
+		l.fault(source, fmt.Sprintf("there is no session cache over %s, which nothing tells of what other processes change and which is asked in no time", c.Database.Kind),
+			"off, or a database.url of PostgreSQL")
+	case c.Database.Kind == Postgres && c.SessionCache.Listen == "" && c.Database.MaxConnections > 0 && c.Database.MaxConnections < leastCached:
+		l.fault(source, "the session cache takes one connection for itself, and database.max_connections leaves one for all else",
+			fmt.Sprintf("off, or a database.max_connections of at least %d", leastCached))
+	}
 }
 
 func (l *loader) value(s Setting) Value {

@@ -335,6 +335,37 @@ func TestAllFaultsAreToldAtOnce(t *testing.T) {
 	}
 }
 
+// A session cache is for PostgreSQL, and has a connection of its own there.
+func TestSessionCache(t *testing.T) {
+	const postgres, few = "GATEHOUSE_DATABASE_URL=postgres://u@h/d", "GATEHOUSE_DATABASE_MAX_CONNECTIONS=2"
+	for _, tt := range []struct {
+		environ []string
+		want    configs.SessionCache
+		fault   string
+	}{
+		{[]string{}, configs.SessionCache{}, ""},
+		{[]string{"GATEHOUSE_SESSION_CACHE=off", few}, configs.SessionCache{}, ""},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", postgres}, configs.SessionCache{Bound: time.Second}, ""},
+		{[]string{"GATEHOUSE_SESSION_CACHE=100ms", postgres, few, "GATEHOUSE_SESSION_CACHE_LISTEN=postgres://direct/d"},
+			configs.SessionCache{Bound: 100 * time.Millisecond, Listen: "postgres://direct/d"}, ""},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s"}, configs.SessionCache{}, "GATEHOUSE_SESSION_CACHE: there is no session cache over sqlite"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=memory:"}, configs.SessionCache{}, "no session cache over memory"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", postgres, few}, configs.SessionCache{}, "takes one connection for itself"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=99ms", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=11s", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=on", postgres}, configs.SessionCache{}, "is no duration. Accepted: off, or"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", postgres, "GATEHOUSE_SESSION_CACHE_LISTEN=sqlite:x"}, configs.SessionCache{}, "is no postgres:// URL"},
+	} {
+		got, err := load(t, configs.Input{Environ: tt.environ})
+		switch {
+		case tt.fault == "" && (err != nil || got.Config.SessionCache != tt.want):
+			t.Errorf("Load(%q) = %v, %v, want %v", tt.environ, got.Config.SessionCache, err, tt.want)
+		case tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)):
+			t.Errorf("Load(%q) = %v, want a fault with %q", tt.environ, err, tt.fault)
+		}
+	}
+}
+
 func TestBadFiles(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"no YAML", "listen: [", "f.yaml:1: this is no YAML"},
@@ -430,6 +461,7 @@ func TestSecretsAreMasked(t *testing.T) {
 	write(t, "secrets", word+"1\r\n"+word+"2\n\n")
 	got, err := configs.Load(configs.Input{Environ: []string{
 		"GATEHOUSE_SECRET_FILE=secrets", "GATEHOUSE_DATABASE_URL=postgres://u:" + word + "@h/d", "GATEHOUSE_MAIL_URL=smtps://u:" + word + "@h",
+		"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_SESSION_CACHE_LISTEN=postgres://u:" + word + "@direct/d",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -438,11 +470,11 @@ func TestSecretsAreMasked(t *testing.T) {
 		t.Errorf("Load reads %d secrets, want two out of the file, and the password of the mail server", len(got.Config.Secrets))
 	}
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("all", "secrets", got.Config.Secrets, "server", got.Config.Mail.Server, "database", got.Config.Database)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("all", "secrets", got.Config.Secrets, "server", got.Config.Mail.Server, "database", got.Config.Database, "cache", got.Config.SessionCache)
 	shown := fmt.Sprintf("%v %+v %#v %s", got.Config, got.Config, got.Config, log.String())
 	for _, v := range got.Values {
 		shown += v.Text + v.Source + v.Meaning(got.Config)
-		if want, has := map[string]string{"secret": "***,***", "database.url": "postgres://u:***@h/d", "mail.url": "smtps://u:***@h"}[v.Setting.Key]; has && v.Text != want {
+		if want, has := map[string]string{"secret": "***,***", "database.url": "postgres://u:***@h/d", "mail.url": "smtps://u:***@h", "session.cache_listen": "postgres://u:***@direct/d"}[v.Setting.Key]; has && v.Text != want {
 			t.Errorf("%s is shown as %q, want %q", v.Setting.Key, v.Text, want)
 		}
 	}

@@ -156,6 +156,34 @@ func parseDatabase(d *Database, s string) error {
 	return nil
 }
 
+func parseSessionCache(s string) (time.Duration, error) {
+	if s == off {
+		return 0, nil
+	}
+	return duration(100*time.Millisecond, 10*time.Second)(s)
+}
+
+func parseListenURL(s string) (string, error) {
+	if s == auto {
+		return "", nil
+	}
+	var d Database
+	if err := parseDatabase(&d, s); err != nil {
+		return "", err
+	}
+	if d.Kind != Postgres {
+		return "", errors.New("is no postgres:// URL")
+	}
+	return d.URL, nil
+}
+
+func maskListen(s string) string {
+	if s == auto {
+		return s
+	}
+	return maskDatabase(s)
+}
+
 // maskDatabase shows a database's URL as [Database.String] does.
 func maskDatabase(s string) string {
 	var d Database

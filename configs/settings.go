@@ -179,6 +179,19 @@ func lasting() []Setting {
 				return parse(&c.Session.Step, s, duration(100*time.Millisecond, 24*time.Hour))
 			},
 		}),
+		define(Setting{
+			Key: "session.cache", Default: off,
+			Help:    "What was read of a session answers some requests for less than so long; a revocation is obeyed by all nodes within it, and mostly at once. For PostgreSQL alone.",
+			Accepts: "off, or a duration from 100ms to 10s, such as 1s",
+			apply:   func(c *Config, s string) error { return parse(&c.SessionCache.Bound, s, parseSessionCache) },
+		}),
+		define(Setting{
+			Key: "session.cache_listen", Default: auto, Secret: true, mask: maskListen,
+			Help:    "Where the session cache hears of changes, over one connection that must not go through a pooler such as pgbouncer.",
+			Accepts: "postgres://user:password@host:5432/name of the same database, or auto for database.url",
+			apply:   func(c *Config, s string) error { return parse(&c.SessionCache.Listen, s, parseListenURL) },
+			means:   func(c Config) string { return c.Database.String() },
+		}),
 	}
 }
 

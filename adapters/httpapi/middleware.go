@@ -33,6 +33,7 @@ type exchange struct {
 	method    string
 	route     string // the path of the row, "" where none matched
 	quiet     bool
+	recent    bool                                 // the row is content with a session as it was a moment ago
 	count     func(status int, took time.Duration) // counts it with others of its row
 	ip        netip.Addr                           // of the client
 	user      string                               // the id of who asks, "" where nobody is known
@@ -233,7 +234,11 @@ func (s *Server) resume(c *fiber.Ctx, x *exchange) (*session.Resumed, error) {
 	if !ok { // no cookie, or one that costs no query
 		return nil, nil
 	}
-	r, err := s.Sessions.Resume(c.UserContext(), token)
+	ctx := c.UserContext()
+	if x.recent {
+		ctx = ports.AllowStale(ctx)
+	}
+	r, err := s.Sessions.Resume(ctx, token)
 	if errors.Is(err, fault.Unauthenticated) {
 		x.dead = err
 		return nil, s.resumePending(c, x, token)

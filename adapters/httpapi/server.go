@@ -267,6 +267,7 @@ type route struct {
 	handle fiber.Handler
 	quiet  bool // asked by machines every second: logged at Debug
 	hashes bool // takes a core for a moment, and 19 MiB
+	recent bool // is content with a session as it was a moment ago (ports.AllowStale)
 }
 
 func (s *Server) routes() []route {
@@ -275,6 +276,10 @@ func (s *Server) routes() []route {
 	}
 	hash := func(method, path, name string, h fiber.Handler) route {
 		return route{Route: Route{method, path, name}, handle: h, hashes: true}
+	}
+	// What only shows its caller what they may see, and is asked most.
+	recent := func(path, name string, h fiber.Handler) route {
+		return route{Route: Route{fiber.MethodGet, path, name}, handle: h, recent: true}
 	}
 	probe := func(path, name string, h fiber.Handler) route {
 		return route{Route: Route{fiber.MethodGet, path, name}, handle: h, quiet: true}
@@ -291,7 +296,7 @@ func (s *Server) routes() []route {
 		row("POST", "/email/verify", "verifyEmail", s.public(s.verifyEmail)),
 		row("GET", "/email/verify", "getVerifyPage", s.getLinkPage),
 
-		row("GET", "/me", "getMe", s.private(s.getMe)),
+		recent("/me", "getMe", s.private(s.getMe)),
 		row("PATCH", "/me", "updateMe", s.private(s.updateMe)),
 		row("GET", "/me/sessions", "listMySessions", s.private(s.listSessions)),
 		row("DELETE", "/me/sessions", "endMyOtherSessions", s.private(s.endOtherSessions)),
@@ -306,15 +311,15 @@ func (s *Server) routes() []route {
 		hash("DELETE", "/me/totp", "removeTotp", s.private(s.removeTOTP)),
 
 		row("POST", "/products", "createProduct", s.public(s.createProduct)),
-		row("GET", "/products", "listProducts", s.public(s.listProducts)),
-		row("GET", "/products/{id}", "getProduct", s.public(s.getProduct)),
+		recent("/products", "listProducts", s.public(s.listProducts)),
+		recent("/products/{id}", "getProduct", s.public(s.getProduct)),
 		row("PATCH", "/products/{id}", "updateProduct", s.public(s.updateProduct)),
 		row("DELETE", "/products/{id}", "deleteProduct", s.public(s.deleteProduct)),
 		row("PUT", "/products/{id}/owner", "transferProduct", s.public(s.putOwner)),
-		row("GET", "/products/{id}/grants", "listProductGrants", s.public(s.listGrants)),
+		recent("/products/{id}/grants", "listProductGrants", s.public(s.listGrants)),
 		row("PUT", "/products/{id}/grants/{userId}", "shareProduct", s.public(s.putGrant)),
 		row("DELETE", "/products/{id}/grants/{userId}", "unshareProduct", s.public(s.deleteGrant)),
-		row("GET", "/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
+		recent("/products/{id}/permissions", "getProductPermissions", s.public(s.getPermissions)),
 
 		row("POST", "/admin/policies/explain", "explainPolicy", s.private(s.explainPolicy)),
 		row("GET", "/admin/users", "listUsers", s.private(s.listUsers)),
@@ -380,7 +385,7 @@ func (s *Server) mount(r route) {
 	admitted, count := s.admitted(r), s.counter(r.Method, r.Path)
 	handle := func(c *fiber.Ctx) error {
 		x := exchangeOf(c.Context())
-		x.route, x.quiet, x.count = r.Path, r.quiet, count
+		x.route, x.quiet, x.recent, x.count = r.Path, r.quiet, r.recent, count
 		return admitted(c)
 	}
 	if r.Method == fiber.MethodGet {

@@ -46,7 +46,8 @@ func (c *Cache) Follow(ctx context.Context, open func(context.Context) (Wire, er
 			c.log.WarnContext(ctx, "the session cache is off: what other nodes change is not heard; every session is read from the store until it is", "error", err)
 		}
 		quiet = true
-		pause := time.NewTimer(c.bound/2 + rand.N(c.bound)) // so that nodes do not come back together
+		mean := min(c.bound, time.Second)
+		pause := time.NewTimer(mean/2 + rand.N(mean)) // so that nodes do not come back together
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

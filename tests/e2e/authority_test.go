@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,10 +26,10 @@ type authority struct {
 	draft     string // the path of a product of the admin's that is not published
 }
 
-func (w *world) authority(s *store) *authority {
+func (w *world) authority(s *store, more ...string) *authority {
 	w.Helper()
 	a := &authority{world: w, store: s, root: w.client(), ann: w.client()}
-	environ := append([]string{s.setting(), calm}, roomy...)
+	environ := slices.Concat([]string{s.setting(), calm}, roomy, more)
 	if s.lite {
 		a.nodes = []*process{w.serve(environ...)}
 	} else {

@@ -1,0 +1,101 @@
+package bootstrap_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"gatehouse/bootstrap"
+	"gatehouse/tests/pgtest"
+)
+
+// TestSessionCache: with a cache those rows alone are answered without a look at
+// the session that only show what their caller may see, and a node whose
+// connection for hearing of changes is ended says so and reads every session.
+func TestSessionCache(t *testing.T) {
+	asked := &statements{}
+	url := pgtest.Database(t)
+	n := start(t, bootstrap.Program{Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_SESSION_CACHE=10s"), Tracer: asked})
+	ann := newCaller(t, n)
+	const account = `{"email":"ann@example.com","password":"correct horse battery"}`
+	ann.want(201, "POST", "/register", account)
+	ann.want(200, "POST", "/login", account)
+	lamp := "/products/" + ann.want(201, "POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"}}`)["id"].(string)
+	state := func() any { return ann.want(200, "GET", "/readyz", "")["checks"].(map[string]any)["session_cache"] }
+	on := func() bool { return state() == "ok" }
+	until(t, "the cache is on", on)
+
+	// reads reports whether a request looks at the session.
+	reads := func(method, path, body string) bool {
+		t.Helper()
+		asked.take()
+		if status, members := ann.call(method, path, body); status >= 300 {
+			t.Fatalf("%s %s = %d %v", method, path, status, members)
+		}
+		return strings.Contains(strings.Join(asked.take(), ";"), "FROM user_sessions s JOIN users")
+	}
+	ann.want(200, "GET", "/me", "")
+	for _, tt := range []struct {
+		method, path, body string
+		want               bool
+	}{
+		{"GET", "/me", "", false},
+		{"HEAD", "/me", "", false},
+		{"GET", lamp, "", false},
+		{"GET", "/products", "", false},
+		{"GET", lamp + "/permissions", "", false},
+		{"GET", lamp + "/grants", "", false},
+		{"GET", "/me/sessions", "", true},
+		{"GET", "/me/export", "", true},
+		{"PATCH", lamp, `{"stock":7}`, true},
+		{"POST", "/products", `{"name":"Lamp","price":{"amount":1,"currency":"USD"}}`, true},
+		{"GET", "/me", "", false},
+		{"PATCH", "/me", `{"name":"Ann"}`, true},
+		{"GET", "/me", "", true}, // once more, since it was changed
+		{"GET", "/me", "", false},
+	} {
+		if got := reads(tt.method, tt.path, tt.body); got != tt.want {
+			t.Errorf("%s %s looks at the session: %t, want %t", tt.method, tt.path, got, tt.want)
+		}
+	}
+
+	admin, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	// Who listens shares a lock: while somebody has it alone, the node cannot come back.
+	const lock = "pg_try_advisory_lock(7449363237455356776)"
+	until(t, "the lock is had", func() (had bool) {
+		err := admin.QueryRow(t.Context(), "SELECT count(pg_terminate_backend(pid)) >= 0 AND "+lock+
+			" FROM pg_stat_activity WHERE application_name = 'gatehouse listening' AND datname = current_database()").Scan(&had)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return had
+	})
+	until(t, "the end of the connection is seen", func() bool { return !on() })
+	if !reads("GET", "/me", "") {
+		t.Error("with nothing heard GET /me is answered without a look at the session")
+	}
+	if said := state(); !strings.Contains(said.(string), "every session is read from the database") {
+		t.Errorf("GET /readyz says %q of a cache that is off", said)
+	}
+	if _, err := admin.Exec(t.Context(), "SELECT pg_advisory_unlock_all()"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the cache is on again", on)
+}
+
+// until returns when ok does. It measures nothing.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
