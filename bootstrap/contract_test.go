@@ -1,10 +1,15 @@
 package bootstrap_test
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"gatehouse/adapters/gormrepo"
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/bootstrap"
 	"gatehouse/tests/litetest"
@@ -15,26 +20,36 @@ import (
 // contract over the stores as they are wired here. Over memory they run beside
 // the adapter.
 func TestHTTPOverSQLite(t *testing.T) {
-	httptests.Run(t, stores(func(t *testing.T) string {
+	httptests.Run(t, func(t *testing.T) httptests.Stores {
 		path := filepath.Join(t.TempDir(), "g.db")
 		litetest.Migrated(t, path)
-		return "sqlite:" + path
-	}))
+		return opened(t)(bootstrap.OpenStores(t.Context(), tables(t, "sqlite:"+path)))
+	})
 }
 
 func TestHTTPOverPostgres(t *testing.T) {
-	httptests.Run(t, stores(func(t *testing.T) string { return pgtest.Migrated(t) }))
+	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
+		return gormrepo.NewPool(ctx, url, gormrepo.PoolOptions{MaxConns: 10, StatementTimeout: time.Minute})
+	}}
+	httptests.Run(t, func(t *testing.T) httptests.Stores {
+		pool := lender.Pool(t)
+		return opened(t)(bootstrap.OpenStoresOver(t.Context(), tables(t, pool.Config().ConnString()), pool))
+	})
 }
 
-// stores opens empty ones, in a database of each test's own.
-func stores(url func(*testing.T) string) httptests.Open {
-	return func(t *testing.T) httptests.Stores {
+// tables is a program for the tables.
+func tables(t *testing.T, url string) bootstrap.Program {
+	t.Helper()
+	return bootstrap.Program{
+		// The tables set the time of a request; PostgreSQL's own, which follows
+		// from this one, is not to be met where fifty requests wait for a row.
+		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_REQUEST_TIMEOUT=60s"), Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func opened(t *testing.T) func(httptests.Stores, func() error, error) httptests.Stores {
+	return func(st httptests.Stores, closeAll func() error, err error) httptests.Stores {
 		t.Helper()
-		st, closeAll, err := bootstrap.OpenStores(t.Context(), bootstrap.Program{
-			// The tables set the time of a request; PostgreSQL's own, which follows
-			// from this one, is not to be met where fifty requests wait for a row.
-			Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url(t), "GATEHOUSE_REQUEST_TIMEOUT=60s"), Log: slog.New(slog.DiscardHandler),
-		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,6 +63,11 @@ func open(t testing.TB, url string, o gormrepo.PoolOptions) store {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	return over(t, pool)
+}
+
+func over(t testing.TB, pool *pgxpool.Pool) store {
+	t.Helper()
 	db, err := gormrepo.OpenPostgres(pool, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/adapters/gormrepo"
 	"gatehouse/domain/access"
@@ -115,10 +116,18 @@ func openFile(t testing.TB, path string) *gormrepo.DB {
 	return db
 }
 
-// openPostgres opens an empty, migrated PostgreSQL database.
+// lender has the databases of PostgreSQL that are as good as new.
+var lender = pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	return gormrepo.NewPool(ctx, url, patient)
+}}
+
+var patient = gormrepo.PoolOptions{MaxConns: 8, StatementTimeout: time.Minute}
+
+// openPostgres opens a PostgreSQL database with our tables, in which there is
+// nothing.
 func openPostgres(t testing.TB) *gormrepo.DB {
 	t.Helper()
-	return openURL(t, pgtest.Migrated(t), gormrepo.PoolOptions{MaxConns: 8, StatementTimeout: time.Minute})
+	return openPool(t, lender.Pool(t))
 }
 
 func openURL(t testing.TB, url string, o gormrepo.PoolOptions) *gormrepo.DB {
@@ -127,6 +136,12 @@ func openURL(t testing.TB, url string, o gormrepo.PoolOptions) *gormrepo.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(pool.Close)
+	return openPool(t, pool)
+}
+
+func openPool(t testing.TB, pool *pgxpool.Pool) *gormrepo.DB {
+	t.Helper()
 	db, err := gormrepo.OpenPostgres(pool, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +150,6 @@ func openURL(t testing.TB, url string, o gormrepo.PoolOptions) *gormrepo.DB {
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-		pool.Close()
 	})
 	return db
 }

@@ -79,9 +79,20 @@ var install = sync.OnceValue(func() error {
 	return nil
 })
 
+// place is the folder for clusters. That of Linux for shared memory is preferred unless TMPDIR says otherwise: files
+// are made and deleted there by the thousand, and nothing is to outlive the
+// machine.
+func place() string {
+	const memory, roomy = "/dev/shm", 4 << 30
+	if os.Getenv("TMPDIR") == "" && free(memory) > roomy {
+		return memory
+	}
+	return os.TempDir()
+}
+
 // sweep deletes the folders of processes that were killed before they could.
 func sweep() {
-	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is right
+	folders, _ := filepath.Glob(filepath.Join(place(), prefix+"*")) // the pattern is right
 	for _, folder := range folders {
 		name := strings.TrimPrefix(filepath.Base(folder), prefix)
 		pid, err := strconv.Atoi(name[:max(strings.IndexByte(name, '-'), 0)])

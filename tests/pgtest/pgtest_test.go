@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/tests/pgtest"
 )
@@ -213,4 +214,58 @@ func TestCommand(t *testing.T) {
 	if _, err := query[int](t, strings.TrimSpace(string(out)), "SELECT 1"); err == nil {
 		t.Error("the server of the command still answers")
 	}
+}
+
+// What a test did to the rows of a lent database is undone, and one whose tables
+// it altered is not lent again.
+func TestLender(t *testing.T) {
+	var opened int
+	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
+		opened++
+		return pgxpool.New(ctx, url)
+	}}
+	lent := func(use func(t *testing.T, pool *pgxpool.Pool)) {
+		t.Helper()
+		t.Run("", func(t *testing.T) { use(t, lender.Pool(t)) })
+	}
+	run := func(statements ...string) func(*testing.T, *pgxpool.Pool) {
+		return func(t *testing.T, pool *pgxpool.Pool) {
+			for _, s := range statements {
+				if _, err := pool.Exec(t.Context(), s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+		}
+	}
+	want := func(n int) func(*testing.T, *pgxpool.Pool) {
+		return func(t *testing.T, pool *pgxpool.Pool) {
+			t.Helper()
+			var versions, state, users int
+			err := pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM goose_db_version), (SELECT version FROM policy_state),
+				(SELECT count(*) FROM users)`).Scan(&versions, &state, &users)
+			if err != nil || versions < 10 || state != 0 || users != 0 {
+				t.Errorf("%d migrations, policy version %d, %d users, %v; want those of a new database", versions, state, users, err)
+			}
+			if opened != n {
+				t.Errorf("%d databases were made, want %d", opened, n)
+			}
+		}
+	}
+	lent(run("INSERT INTO users (id, email, email_canonical, name, status, roles, email_verified, session_epoch, revision, password_hash, created_at, updated_at) "+
+		"VALUES (gen_random_uuid(), 'a@b.c', 'a@b.c', '', 'active', '[]', false, 0, 1, '', now(), now())",
+		"UPDATE policy_state SET version = 7", "DELETE FROM goose_db_version"))
+	lent(want(1))
+	lent(run("DELETE FROM policy_state"))
+	lent(want(1))
+	n := 1
+	for _, alter := range []string{
+		"DROP TABLE policy_state", "ALTER TABLE users DROP COLUMN name CASCADE", "ALTER TABLE users ADD extra int", "CREATE TABLE more ()",
+		"ALTER TABLE users DISABLE TRIGGER ALL",
+	} {
+		lent(run(alter))
+		n++
+		lent(want(n))
+	}
+	lent(func(_ *testing.T, pool *pgxpool.Pool) { pool.Close() })
+	lent(want(n + 1))
 }

@@ -105,3 +105,13 @@ func kill(pid int, signal syscall.Signal) {
 }
 
 func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+
+// free is how many bytes fit into the file system of a folder, 0 where there is
+// none.
+func free(folder string) uint64 {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err != nil {
+		return 0
+	}
+	return fs.Bavail * uint64(fs.Bsize)
+}

@@ -42,3 +42,6 @@ func kill(pid int, signal syscall.Signal) {
 
 // alive says yes, so that nothing is swept that might be in use.
 func alive(int) bool { return true }
+
+// free is known on Linux alone, where it is asked for.
+func free(string) uint64 { return 0 }

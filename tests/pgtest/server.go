@@ -47,7 +47,8 @@ type Server struct {
 	process *process // nil while it does not run
 }
 
-// Launch makes a cluster in a temporary folder and starts it on a free port of
+// Launch makes a cluster in a temporary folder, in memory where there is much
+// of it, and starts it on a free port of
 // the loopback interface and on a Unix socket. PostgreSQL refuses to run as
 // root, so root runs it as the user postgres, or nobody. The binaries are
 // looked for on the PATH, where pg_config says, and in the folders of Debian,
@@ -62,7 +63,7 @@ func Launch(ctx context.Context) (*Server, error) {
 	if s.account, err = unprivileged(); err != nil {
 		return nil, err
 	}
-	if s.home, err = os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid())); err != nil {
+	if s.home, err = os.MkdirTemp(place(), fmt.Sprintf("%s%d-", prefix, os.Getpid())); err != nil {
 		return nil, err
 	}
 	if err := s.initialize(ctx); err != nil {
