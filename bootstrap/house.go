@@ -39,6 +39,7 @@ type house struct {
 	sealer     ports.Sealer
 	devices    ports.Devices
 	authorizer *casbinauthz.Authorizer
+	hasher     *argon2id.Hasher
 	vocabulary access.Vocabulary
 	guard      *guard.Guard
 	gate       *gate.Gate
@@ -107,8 +108,11 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err != nil {
 		return nil, err
 	}
-	h := &house{database: d, stores: kept, cache: cache, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary}
-	h.serve(p, argon2id.New(argon2id.Config{Slots: p.Config.HashSlots}))
+	h := &house{
+		database: d, stores: kept.counted(p.stats), cache: cache, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary,
+		hasher: argon2id.New(argon2id.Config{Slots: p.Config.HashSlots}),
+	}
+	h.serve(p, p.stats.Hasher(h.hasher))
 	return h, nil
 }
 
@@ -117,13 +121,13 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 	c, kept := p.Config, h.stores
 	codes := totp.New(issuer(c))
 	h.devices = useragent.New()
-	h.guard = guard.New(guard.Config{Shared: kept.limiter, Own: memory.NewLimiter(ownCounts), Rules: guard.Rules(c.Throttle), Now: p.Now})
+	h.guard = guard.New(guard.Config{Shared: kept.limiter, Own: p.stats.Limiter(memory.NewLimiter(ownCounts), false), Rules: guard.Rules(c.Throttle), Now: p.Now})
 	h.sessions = sessions.New(sessions.Config{
 		Users: kept.users, Sessions: kept.sessions, Directory: kept.directory, Factors: kept.factors, Ledger: kept.ledger,
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Devices: h.devices, Random: h.random, Now: p.Now, Guard: h.guard,
 		Lifetime: c.Session, Max: c.SessionMax, Reauth: c.Reauth, Verified: c.Verified,
 	})
-	h.gate = &gate.Gate{Authorizer: h.authorizer, Ledger: kept.ledger, Random: h.random, Now: p.Now}
+	h.gate = &gate.Gate{Authorizer: p.stats.Authorizer(h.authorizer), Ledger: kept.ledger, Random: h.random, Now: p.Now}
 	h.administration = administration.New(administration.Config{
 		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
 	})

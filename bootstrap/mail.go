@@ -19,7 +19,7 @@ func (n *Node) post() error {
 		return fmt.Errorf("mails cannot be sent: %w; GATEHOUSE_MAIL_URL says where they go, GATEHOUSE_MAIL_FROM who they come from", err)
 	}
 	n.mailing = mailing.New(mailing.Config{
-		Outbox: h.stores.outbox, Tickets: h.stores.tickets, Users: h.stores.users, Mailer: mailer, Random: h.random, Now: n.program.Now,
+		Outbox: h.stores.outbox, Tickets: h.stores.tickets, Users: h.stores.users, Mailer: n.program.stats.Mailer(mailer), Random: h.random, Now: n.program.Now,
 		Site: n.public.Host, Link: c.MailLink(n.public),
 	})
 	return nil

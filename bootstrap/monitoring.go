@@ -12,6 +12,7 @@ import (
 	"gatehouse/adapters/privatehttp"
 	"gatehouse/adapters/promstats"
 	"gatehouse/configs"
+	"gatehouse/ports"
 )
 
 // private is the listener for those who run the node. A nil one is none.
@@ -47,9 +48,35 @@ func (n *Node) count() func(method, path string) func(int, time.Duration) {
 // show has read what is going on in the node.
 func (n *Node) show(s *promstats.Stats) {
 	s.Server(func() promstats.Server { return promstats.Server(n.server.Load()) })
-	for name, read := range n.house.database.pools() {
+	h, now := n.house, n.program.Now
+	for name, read := range h.database.pools() {
 		s.Pool(name, read)
 	}
+	s.Hashing(func() promstats.Hashing { return promstats.Hashing(h.hasher.Load()) })
+	s.Policy(func() promstats.Policy {
+		deciding, bad := h.authorizer.Versions()
+		return promstats.Policy{Version: deciding, Bad: bad}
+	})
+	if cache := h.cache; cache != nil {
+		s.Cache(func() promstats.Cache { return promstats.Cache(cache.Stats()) })
+	}
+	s.Outbox(h.stores.outbox, now)
+	s.Backlogs(h.stores.events, now)
+	s.Health(h.health())
+}
+
+// counted are the stores with what counts around them.
+func (s stores) counted(by *promstats.Stats) stores {
+	s.sessions, s.directory = by.Sessions(s.sessions), by.Directory(s.directory)
+	s.ledger = countedLedger{by.Ledger(s.ledger), s.ledger}
+	s.limiter, s.events = by.Limiter(s.limiter, true), by.Events(s.events)
+	return s
+}
+
+// countedLedger is a ledger of which what is written down is counted.
+type countedLedger struct {
+	ports.Ledger
+	ports.AuditLog
 }
 
 // pools are those that the database is spoken to through, by name.

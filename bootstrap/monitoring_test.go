@@ -57,8 +57,14 @@ func TestMetrics(t *testing.T) {
 	c := newCaller(t, n)
 	c.want(401, "GET", "/me", "")
 	c.want(201, "POST", "/register", `{"email":"ann@example.com","password":"a quiet lighthouse"}`)
+	c.want(401, "POST", "/login", `{"email":"ann@example.com","password":"a loud lighthouse"}`)
+	c.want(401, "POST", "/login", `{"email":"bob@example.com","password":"a loud lighthouse"}`)
 	c.want(200, "POST", "/login", `{"email":"ann@example.com","password":"a quiet lighthouse"}`)
 	c.want(200, "GET", "/me", "")
+	c.want(403, "GET", "/admin/users", "")
+	c.want(201, "POST", "/products", `{"name":"x","price":{"amount":1,"currency":"KRW"},"stock":13}`)
+	c.want(200, "GET", "/products", "")
+	c.want(204, "POST", "/logout", "")
 	c.want(404, "GET", "/wp-login.php", "")
 	c.want(404, "GET", "/.env", "")
 	text := scrape(t, n)
@@ -70,6 +76,23 @@ func TestMetrics(t *testing.T) {
 		`gatehouse_http_request_duration_seconds_count{method="GET",route="/me"} 2`,
 		`gatehouse_db_connections_max{pool="sqlite_write"} 1`,
 		`gatehouse_draining 0`,
+		`gatehouse_sign_ins_total{outcome="signed_in"} 1`,
+		`gatehouse_sign_ins_total{outcome="password"} 1`,
+		`gatehouse_sign_ins_total{outcome="unknown"} 1`,
+		`gatehouse_sessions_begun_total{kind="full"} 1`,
+		`gatehouse_sessions_ended_total{reason="signed_out"} 1`,
+		`gatehouse_decisions_total{action="create",outcome="allowed",resource="product"} 1`,
+		`gatehouse_decisions_total{action="read",outcome="denied",resource="user"} 1`,
+		`gatehouse_decisions_total{action="read",outcome="narrowed",resource="product"} 1`,
+		`gatehouse_password_hash_duration_seconds_count{work="hash"} 1`,
+		`gatehouse_password_hash_duration_seconds_count{work="verify"} 3`,
+		`gatehouse_password_hashes_waiting 0`,
+		`gatehouse_throttle_tries_total{counted="together",outcome="granted",throttle="sign-in"} 3`,
+		`gatehouse_outbox_letters 0`,
+		`gatehouse_policy_version 1`,
+		`gatehouse_component_state{component="database",state="ok"} 1`,
+		`gatehouse_component_state{component="policy",state="ok"} 1`,
+		`gatehouse_component_state{component="migrations",state="ok"} 1`,
 	)
 	for _, secret := range []string{"ann@example.com", "wp-login", ".env"} {
 		if strings.Contains(text, secret) {

@@ -14,6 +14,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -38,6 +39,7 @@ type Hasher struct {
 	slots chan struct{} // one token a hash being made
 	queue chan struct{} // one token a hash being made or waiting
 	pace  *pace         // how long a slot rests after a hash
+	made  atomic.Int64  // hashes being made
 	dummy encoded       // stands in where there is no hash
 }
 
@@ -74,7 +76,9 @@ func (h *Hasher) enter(ctx context.Context, work parameters) (leave func(), err 
 	select {
 	case h.slots <- struct{}{}:
 		began := time.Now()
+		h.made.Add(1)
 		return func() {
+			h.made.Add(-1)
 			<-h.queue
 			var rest time.Duration
 			if work == present { // other work takes another time
@@ -86,6 +90,19 @@ func (h *Hasher) enter(ctx context.Context, work parameters) (leave func(), err 
 		<-h.queue
 		return nil, busy(ctx.Err())
 	}
+}
+
+// Load is how much hashing is going on.
+type Load struct {
+	Slots    int // hashes that may be made at one time
+	InFlight int // are being made
+	Waiting  int // for a slot
+}
+
+// Load tells how much hashing is going on now.
+func (h *Hasher) Load() Load {
+	made := int(h.made.Load())
+	return Load{Slots: cap(h.slots), InFlight: made, Waiting: max(len(h.queue)-made, 0)}
 }
 
 func busy(cause error) error {

@@ -121,6 +121,18 @@ func (a *Authorizer) Check(ctx context.Context) error {
 	return nil
 }
 
+// Versions tells which version of the table decides now, and which newer one
+// cannot be used; zero for none.
+func (a *Authorizer) Versions() (deciding, bad int64) {
+	if c := a.current.Load(); c != nil {
+		deciding = c.version
+	}
+	if b := a.bad.Load(); b != nil && b.version > deciding {
+		bad = b.version
+	}
+	return deciding, bad
+}
+
 // atLeast returns a reading of that version or a newer one. Where that version
 // is bad it returns the last good one: nobody is allowed by it what was not
 // allowed before.

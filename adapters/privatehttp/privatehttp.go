@@ -80,10 +80,9 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /metrics", prompt(s.metrics))
 	mux.Handle("GET /debug/pprof/profile", s.profile(pprof.Profile))
 	mux.Handle("GET /debug/pprof/trace", s.profile(pprof.Trace))
-	// Index serves the profiles that have a name. The command line, which it lists
-	// too, is not served: it may hold a password.
+	// Index serves the profiles that have a name. It lists the command line too, which
+	// is not mounted: there may be a password in it.
 	mux.Handle("GET /debug/pprof/", s.profile(pprof.Index))
-	mux.Handle("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	mux.Handle("GET /debug/pprof/symbol", prompt(http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("GET /{$}", prompt(http.HandlerFunc(index)))
 	return refuseCrossSite(mux)

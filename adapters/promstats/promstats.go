@@ -37,6 +37,7 @@ type Stats struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
+	counted
 }
 
 // New returns stats in which nothing has happened. version is that of the build.
@@ -58,6 +59,7 @@ func New(version string) *Stats {
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 	}, []string{"method", "route"})
 	s.registry.MustRegister(build, s.requests, s.took)
+	s.counted = newCounted(s.registry)
 	return s
 }
 

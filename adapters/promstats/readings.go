@@ -103,3 +103,60 @@ func (s *Stats) Pool(name string, read func() Pool) {
 		sample[Pool]{"gatehouse_db_wait_seconds_total", "How long connections were waited for.", c, func(v Pool) float64 { return v.Waited.Seconds() }},
 	)
 }
+
+// Hashing is what is going on in the hashing of passwords.
+type Hashing struct {
+	Slots    int // hashes that may be made at one time
+	InFlight int // are being made
+	Waiting  int // for a slot
+}
+
+// Hashing has the hasher read.
+func (s *Stats) Hashing(read func() Hashing) {
+	g := prometheus.GaugeValue
+	reading(s, nil, always(read),
+		sample[Hashing]{"gatehouse_password_hashes_in_flight", "Passwords that are being hashed.", g, func(v Hashing) float64 { return float64(v.InFlight) }},
+		sample[Hashing]{"gatehouse_password_hashes_waiting", "Passwords that wait to be hashed.", g, func(v Hashing) float64 { return float64(v.Waiting) }},
+		sample[Hashing]{"gatehouse_password_hash_slots", "Passwords that may be hashed at one time.", g, func(v Hashing) float64 { return float64(v.Slots) }},
+	)
+}
+
+// Policy is the policy that a node decides by.
+type Policy struct {
+	Version int64 // 0 for none
+	Bad     int64 // a newer version that cannot be used; 0 for none
+}
+
+// Policy has the authorizer read.
+func (s *Stats) Policy(read func() Policy) {
+	g := prometheus.GaugeValue
+	reading(s, nil, always(read),
+		sample[Policy]{"gatehouse_policy_version", "Version of the policy that this node decides by.", g, func(v Policy) float64 { return float64(v.Version) }},
+		sample[Policy]{"gatehouse_policy_unusable_version", "Newer version of the policy that cannot be used; 0 for none.", g, func(v Policy) float64 { return float64(v.Bad) }},
+	)
+}
+
+// Cache is what a cache of resumed sessions has done since it was made.
+type Cache struct {
+	On           bool // it is used now
+	Entries      int
+	Hits, Misses uint64
+	Off          uint64 // asked while it was not to be used
+	Told, Own    uint64 // changes that were heard of, and that were made through this node
+	Lost         uint64 // how often the connection over which they are heard of was lost
+}
+
+// Cache has a cache of resumed sessions read.
+func (s *Stats) Cache(read func() Cache) {
+	g, c := prometheus.GaugeValue, prometheus.CounterValue
+	reading(s, nil, always(read),
+		sample[Cache]{"gatehouse_session_cache_on", "1 while the session cache is used, 0 while it has turned itself off.", g, func(v Cache) float64 { return truth(v.On) }},
+		sample[Cache]{"gatehouse_session_cache_entries", "Sessions in the cache.", g, func(v Cache) float64 { return float64(v.Entries) }},
+		sample[Cache]{"gatehouse_session_cache_hits_total", "Sessions that were found in the cache.", c, func(v Cache) float64 { return float64(v.Hits) }},
+		sample[Cache]{"gatehouse_session_cache_misses_total", "Sessions that were not found in the cache, or too old there.", c, func(v Cache) float64 { return float64(v.Misses) }},
+		sample[Cache]{"gatehouse_session_cache_off_total", "Sessions that were asked for while the cache was off.", c, func(v Cache) float64 { return float64(v.Off) }},
+		sample[Cache]{"gatehouse_session_cache_told_total", "Changes of which the cache has heard.", c, func(v Cache) float64 { return float64(v.Told) }},
+		sample[Cache]{"gatehouse_session_cache_own_total", "Changes that were made through this node.", c, func(v Cache) float64 { return float64(v.Own) }},
+		sample[Cache]{"gatehouse_session_cache_connection_lost_total", "How often the connection over which changes are heard of was lost or silent.", c, func(v Cache) float64 { return float64(v.Lost) }},
+	)
+}
