@@ -43,6 +43,7 @@
 package ottercache
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -59,11 +60,17 @@ import (
 // holds the sessions that some thirty thousand people use within one.
 const maxBytes = 32 << 20
 
-// Config is what a [Cache] is made of; every field is needed but Log.
+// Config is what a [Cache] is made of; Bound and Now are needed.
 type Config struct {
 	Bound time.Duration // no answer is older
 	Now   ports.Clock   // by which sessions end
 	Log   *slog.Logger  // is told when the cache goes off and on; nil for nobody
+
+	// Tell tells other nodes that a session of the user was ended here, or was
+	// given another token. It is for stores of sessions that do not do so by
+	// themselves, as PostgreSQL does; nil for none. Where it fails the bound holds
+	// all the same.
+	Tell func(ctx context.Context, id user.ID) error
 }
 
 // Cache keeps what was resumed. It is off until [Cache.Follow] has heard itself.
@@ -71,6 +78,7 @@ type Cache struct {
 	bound   time.Duration
 	now     ports.Clock
 	log     *slog.Logger
+	tell    func(context.Context, user.ID) error
 	clock   clock
 	entries *otter.Cache[session.Key, *entry]
 	marks   *marks
@@ -104,7 +112,7 @@ func New(c Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{bound: c.Bound, now: c.Now, log: c.Log, clock: newClock(), entries: entries, marks: newMarks()}, nil
+	return &Cache{bound: c.Bound, now: c.Now, log: c.Log, tell: c.Tell, clock: newClock(), entries: entries, marks: newMarks()}, nil
 }
 
 // Close ends the housekeeping.

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"gatehouse/domain/user"
 )
 
 // Channel is where the triggers of migration 0017 tell what was changed.
@@ -37,6 +40,14 @@ func Postgres(url string) func(context.Context) (Wire, error) {
 			return nil, err
 		}
 		return w, nil
+	}
+}
+
+// Teller gives a Config.Tell over a pool, which may go through a pooler.
+func Teller(pool *pgxpool.Pool) func(context.Context, user.ID) error {
+	return func(ctx context.Context, id user.ID) error {
+		_, err := pool.Exec(ctx, "SELECT pg_notify($1, $2)", Channel, string(userPrefix)+id.String())
+		return err
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/domain/access"
 	"gatehouse/domain/session"
@@ -177,6 +178,19 @@ func TestWhatIsTold(t *testing.T) {
 			t.Errorf("of %s is told %q, want %q", what, got, text)
 		}
 	})
+}
+
+// TestTeller: what a cache tells by itself is heard as what the triggers tell.
+func TestTeller(t *testing.T) {
+	h := newHall(t, true)
+	pool, err := pgxpool.New(t.Context(), h.url)
+	must(t, err)
+	defer pool.Close()
+	h.told()
+	must(t, Teller(pool)(t.Context(), h.ann.ID()))
+	if got := fmt.Sprint(h.told()); got != "[u"+h.ann.ID().String()+"]" {
+		t.Errorf("told is %s", got)
+	}
 }
 
 // TestNobodyIsToldWhoDoesNotListen: where no node has a cache, none of it costs a

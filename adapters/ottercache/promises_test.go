@@ -559,6 +559,67 @@ func (s *stage) version(want int64) {
 	}
 }
 
+// TestWhatOthersAreTold: over a store that tells nobody, the cache tells of what
+// has ended, and it is no failure that it cannot.
+func TestWhatOthersAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, &recorder{T: t})
+		told, down := 0, error(nil)
+		s.cache.tell = func(_ context.Context, id user.ID) error {
+			if id != s.ann.ID() {
+				t.Errorf("%s is told of, want ann", id)
+			}
+			told++
+			return down
+		}
+		repository, directory, ctx := s.cache.Sessions(s.store), s.cache.Directory(s.db.Sessions()), t.Context()
+		ending := session.Ending{Why: session.SignedOut, At: time.Now()}
+		one := s.one
+		again := func(n byte) { one = s.begin(t, n) }
+		replace := func(next session.Session) error {
+			err := repository.Replace(ctx, one.Key(), next, session.Reason{}, time.Now())
+			one = next
+			return err
+		}
+		for _, c := range []struct {
+			what string
+			want int
+			do   func() error
+		}{
+			{"a renewal", 0, func() error { return replace(one) }},
+			{"a rotation", 1, func() error { return replace(one.Rotated(session.NewToken([32]byte{100}).Key(), 0)) }},
+			{"an end", 1, func() error { _, err := repository.End(ctx, one.Key(), ending); return err }},
+			{"an end by handle", 1, func() error { again(2); _, err := directory.EndOne(ctx, s.ann.ID(), one.ID(), ending); return err }},
+			{"the end of none", 0, func() error { _, err := directory.EndOthers(ctx, s.ann.ID(), session.Key{}, ending); return err }},
+			{"the end of all", 1, func() error {
+				again(3)
+				again(4)
+				_, err := directory.EndOthers(ctx, s.ann.ID(), session.Key{}, ending)
+				return err
+			}},
+			{"a trim of none", 0, func() error { again(5); _, err := directory.Trim(ctx, s.ann.ID(), 1, ending); return err }},
+			{"a trim", 1, func() error { again(6); _, err := directory.Trim(ctx, s.ann.ID(), 1, ending); return err }},
+		} {
+			told = 0
+			if err := c.do(); err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+			if told != c.want {
+				t.Errorf("of %s others are told %d times, want %d", c.what, told, c.want)
+			}
+		}
+		told, down = 0, errors.New("down")
+		again(7)
+		if _, err := repository.End(ctx, one.Key(), ending); err != nil || told != 1 {
+			t.Errorf("with nobody to be told: %v, tried %d times, want an end that was tried to be told", err, told)
+		}
+		told = 0
+		if _, err := repository.End(ctx, one.Key(), ending); !errors.Is(err, fault.NotFound) || told != 0 {
+			t.Errorf("the end of what is not there: %v, told %d times", err, told)
+		}
+	})
+}
+
 // TestOnlyWhoAllows: nobody is answered from the cache who does not allow for it.
 func TestOnlyWhoAllows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

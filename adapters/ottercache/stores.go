@@ -69,13 +69,19 @@ func (s *sessions) Replace(ctx context.Context, k session.Key, next session.Sess
 		s.cache.forgetSession(k)
 		s.cache.forgetSession(next.Key())
 	})
-	return s.SessionRepository.Replace(ctx, k, next, why, now)
+	err := s.SessionRepository.Replace(ctx, k, next, why, now)
+	if next.Key() != k { // else it is the same one, used once more
+		s.cache.spread(ctx, err, next.UserID())
+	}
+	return err
 }
 
 // End implements ports.SessionRepository.
 func (s *sessions) End(ctx context.Context, k session.Key, e session.Ending) (session.Session, error) {
 	defer s.cache.changed(func() { s.cache.forgetSession(k) })
-	return s.SessionRepository.End(ctx, k, e)
+	ended, err := s.SessionRepository.End(ctx, k, e)
+	s.cache.spread(ctx, err, ended.UserID())
+	return ended, err
 }
 
 type directory struct {
@@ -86,19 +92,29 @@ type directory struct {
 // EndOne implements ports.SessionDirectory.
 func (s *directory) EndOne(ctx context.Context, id user.ID, one session.ID, e session.Ending) (session.Session, error) {
 	defer s.cache.changed(func() { s.cache.forgetUser(id) })
-	return s.SessionDirectory.EndOne(ctx, id, one, e)
+	ended, err := s.SessionDirectory.EndOne(ctx, id, one, e)
+	s.cache.spread(ctx, err, id)
+	return ended, err
 }
 
 // EndOthers implements ports.SessionDirectory.
 func (s *directory) EndOthers(ctx context.Context, id user.ID, keep session.Key, e session.Ending) ([]session.Session, error) {
 	defer s.cache.changed(func() { s.cache.forgetUser(id) })
-	return s.SessionDirectory.EndOthers(ctx, id, keep, e)
+	ended, err := s.SessionDirectory.EndOthers(ctx, id, keep, e)
+	if len(ended) > 0 {
+		s.cache.spread(ctx, err, id)
+	}
+	return ended, err
 }
 
 // Trim implements ports.SessionDirectory.
 func (s *directory) Trim(ctx context.Context, id user.ID, keep int, e session.Ending) ([]session.Session, error) {
 	defer s.cache.changed(func() { s.cache.forgetUser(id) })
-	return s.SessionDirectory.Trim(ctx, id, keep, e)
+	ended, err := s.SessionDirectory.Trim(ctx, id, keep, e)
+	if len(ended) > 0 {
+		s.cache.spread(ctx, err, id)
+	}
+	return ended, err
 }
 
 // Prune implements ports.SessionDirectory. Whose sessions they were is not told;
@@ -150,4 +166,15 @@ func (s *policies) Change(ctx context.Context, e access.Edit, change func(*acces
 func (c *Cache) changed(forget func()) {
 	c.own.Add(1)
 	forget()
+}
+
+// spread tells other nodes of what was ended here, where the store does not. A
+// change that is made is made, whether they can be told or not.
+func (c *Cache) spread(ctx context.Context, failed error, id user.ID) {
+	if c.tell == nil || failed != nil {
+		return
+	}
+	if err := c.tell(ctx, id); err != nil {
+		c.log.DebugContext(ctx, "other nodes could not be told that a session has ended; they see it within the bound", "error", err)
+	}
 }
