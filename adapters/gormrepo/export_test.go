@@ -11,7 +11,8 @@ func (d *DB) SearchNear() { d.near = 2 }
 
 // For the tests of plans and of errors.
 var (
-	Outage = outage
+	Outage  = outage
+	Stirred = stirred
 )
 
 // ListStatement is the statement for a page over SQLite.

@@ -35,13 +35,14 @@ var _ ports.Health = (*DB)(nil)
 
 // DB is an open database. Open one with [OpenPostgres] or [OpenSQLite].
 type DB struct {
-	read   *gorm.DB // where reads go; on PostgreSQL the same as write
-	write  *gorm.DB
-	pool   *pgxpool.Pool // what both stand on; nil on SQLite
-	lite   bool          // it is SQLite
-	near   int           // how many rows a search looks at before it goes by the index
-	close  func() error
-	closed atomic.Bool
+	read     *gorm.DB // where reads go; on PostgreSQL the same as write
+	write    *gorm.DB
+	pool     *pgxpool.Pool // what both stand on; nil on SQLite
+	lite     bool          // it is SQLite
+	searches chan struct{} // places, see searches.go; nil on SQLite
+	near     int           // how many rows a search looks at before it goes by the index
+	close    func() error
+	closed   atomic.Bool
 }
 
 // Users returns the repository of users.

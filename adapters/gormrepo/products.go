@@ -140,6 +140,13 @@ func (s *Products) List(ctx context.Context, q ports.ProductQuery) ([]product.Pr
 	if err != nil {
 		return nil, s.db.failed("list products", err, nil)
 	}
+	if q.Text != "" {
+		leave, err := s.db.searching(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	all, err := many(ctx, s.db, scanProduct, query, args...)
 	return all, s.db.failed("list products", err, nil)
 }
@@ -157,6 +164,11 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 	if err := c.meant(q); err != nil {
 		return 0, s.db.failed("count products", err, nil)
 	}
+	leave, err := s.db.searching(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
 	err = s.db.one(ctx, []any{&n}, c.text.String(), c.args...)
 	return n, s.db.failed("count products", err, nil)
 }

@@ -19,6 +19,13 @@ func (s *Users) Search(ctx context.Context, q ports.UserQuery) ([]user.User, err
 	if q.Limit <= 0 || !possible {
 		return nil, nil
 	}
+	if sought != "" {
+		leave, err := s.db.searching(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	for {
 		query, args, err := searchStatement(q, sought, s.db.lite)
 		if err != nil {
