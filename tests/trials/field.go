@@ -145,8 +145,18 @@ type node struct {
 	fresh   upkeep // when it had just come up
 }
 
-// node starts a service with further settings, and waits until it serves.
+// node starts a service with further settings, and waits until it serves. It ends
+// with the trial at the latest.
 func (a *trial) node(settings ...string) (*node, error) {
+	n, err := a.unlisted(settings...)
+	if n != nil {
+		a.nodes = append(a.nodes, n)
+	}
+	return n, err
+}
+
+// unlisted is node for who ends it.
+func (a *trial) unlisted(settings ...string) (*node, error) {
 	log, err := os.CreateTemp(a.folder, "log-")
 	if err != nil {
 		return nil, err
@@ -162,7 +172,6 @@ func (a *trial) node(settings ...string) (*node, error) {
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
 	}
-	a.nodes = append(a.nodes, n)
 	go func() {
 		_ = n.cmd.Wait() // how it ended is in ProcessState
 		close(n.ended)
@@ -171,7 +180,7 @@ func (a *trial) node(settings ...string) (*node, error) {
 	for range 4000 {
 		said, err := os.ReadFile(n.log)
 		if err != nil {
-			return nil, err
+			return n, err
 		}
 		if m := serving.FindSubmatch(said); m != nil {
 			n.address = string(m[1])
@@ -180,11 +189,11 @@ func (a *trial) node(settings ...string) (*node, error) {
 		}
 		select {
 		case <-n.ended:
-			return nil, fmt.Errorf("the service ended: %s\n%s", n.cmd.ProcessState, said)
+			return n, fmt.Errorf("the service ended: %s\n%s", n.cmd.ProcessState, said)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return nil, errors.New("the service does not come up")
+	return n, errors.New("the service does not come up")
 }
 
 func (n *node) kill() {

@@ -40,7 +40,7 @@ type shot struct {
 	what         string // what was asked for
 	began, ended time.Time
 	status       int
-	hinted       bool // there was a Retry-After
+	retry        string // Retry-After
 	err          error
 }
 
@@ -59,7 +59,7 @@ type record struct {
 func (r *record) call(c *caller, what string, raw []byte) (reply, bool) {
 	began := time.Now()
 	got, err := c.send(raw)
-	s := shot{what, began, time.Now(), got.status, got.get("Retry-After") != "", err}
+	s := shot{what, began, time.Now(), got.status, got.get("Retry-After"), err}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, s)
@@ -172,14 +172,15 @@ func oddly(list []shot) string {
 // all are busy rounds are begun late, and none is dropped.
 func fire(ctx context.Context, rate, workers int, round func(worker, i int)) {
 	due := make(chan int, 1<<16)
-	var all sync.WaitGroup
-	for worker := range workers {
-		all.Go(func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		each(workers, func(worker int) {
 			for i := range due {
 				round(worker, i)
 			}
 		})
-	}
+	}()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	began := time.Now()
@@ -193,5 +194,14 @@ func fire(ctx context.Context, rate, workers int, round func(worker, i int)) {
 		}
 	}
 	close(due)
+	<-done
+}
+
+// each runs so many workers side by side, and returns when all have ended.
+func each(workers int, work func(worker int)) {
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() { work(worker) })
+	}
 	all.Wait()
 }

@@ -63,7 +63,15 @@ func groups() []group {
 		{"faults", []scenario{
 			{"1", "PostgreSQL is killed under writes", databaseKilled, 2 * time.Minute},
 			{"2", "PostgreSQL is frozen", databaseFrozen, 2 * time.Minute},
-			flood, sizes, slow, searches,
+			{"3", "slow searches beside everybody else", slowSearches, 5 * time.Minute},
+			{"4", "sessions that end under slow requests", endings, 5 * time.Minute},
+			{"5", "what is ended or taken away on another node", elsewhere, 5 * time.Minute},
+			flood,
+			{"14", "rights that are taken away under decisions", revocations, 5 * time.Minute},
+			sizes, slow, searches,
+			{"23", "rolling upgrades, and nodes that start at once", rolling, 10 * time.Minute},
+			{"25", "SIGTERM and panics", stopping, 5 * time.Minute},
+			{"nodes", "three nodes behind a proxy", severalNodes, 5 * time.Minute},
 		}},
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -75,6 +77,8 @@ type writers struct {
 	callers []*caller // of the workers, one for each node: worker*len(nodes)+node
 	paths   []string  // of the product that each changes
 
+	changes atomic.Int64
+
 	mu       sync.Mutex
 	stock    []int             // what was acknowledged last, of each worker's product
 	made     map[string]string // path -> name
@@ -118,8 +122,10 @@ func (w *writers) close() {
 
 // round is one write. One in twenty is a sign-in or a signing out, the others are
 // products, changed and new.
-func (w *writers) round(worker, i int) {
-	c, who := w.at(worker, i), worker%len(w.cookies)
+func (w *writers) round(worker, i int) { w.roundAt(w.at(worker, i), worker, i) }
+
+func (w *writers) roundAt(c *caller, worker, i int) {
+	who := worker % len(w.cookies)
 	switch {
 	case i%40 == 7:
 		if r, ok := w.call(c, "POST /login", request("POST", "/login", credentials(w.emails[who]))); ok {
@@ -139,11 +145,12 @@ func (w *writers) round(worker, i int) {
 			w.acknowledge("new", func() { w.made[r.get("Location")] = name })
 		}
 	default:
-		// The number of the round only grows, so what is kept at the end is at
-		// least what was acknowledged.
-		body := fmt.Sprintf(`{"stock":%d}`, i)
+		// The number only grows, so what is kept at the end is at least what was
+		// acknowledged.
+		stock := int(w.changes.Add(1))
+		body := fmt.Sprintf(`{"stock":%d}`, stock)
 		if _, ok := w.call(c, "PATCH /products/{id}", request("PATCH", w.paths[worker], body, w.cookies[who])); ok {
-			w.acknowledge("changed", func() { w.stock[worker] = i })
+			w.acknowledge("changed", func() { w.stock[worker] = stock })
 		}
 	}
 }
@@ -161,21 +168,12 @@ func (w *writers) someSession() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for cookie, in := range w.sessions {
-		if in && !contains(w.cookies, cookie) {
+		if in && !slices.Contains(w.cookies, cookie) {
 			delete(w.sessions, cookie)
 			return cookie
 		}
 	}
 	return ""
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // lost reads everything back, on every node in turn, and tells what was

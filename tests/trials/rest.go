@@ -57,14 +57,13 @@ func (a *trial) rest(n *node) {
 	var now upkeep
 	var err error
 	near := func() bool {
-		more := now.goroutines - n.fresh.goroutines
-		return max(more, -more) <= slackGoroutines && now.descriptors-n.fresh.descriptors <= slackDescriptors
+		return now.goroutines-n.fresh.goroutines <= slackGoroutines && now.descriptors-n.fresh.descriptors <= slackDescriptors
 	}
 	for deadline := time.Now().Add(restTime); ; time.Sleep(100 * time.Millisecond) {
 		if now, err = n.upkeep(); err != nil || near() || time.Now().After(deadline) {
 			break
 		}
 	}
-	a.row(err == nil && near(), "at rest: goroutines, descriptors", fmt.Sprintf("± %d, ≤ + %d", slackGoroutines, slackDescriptors),
+	a.row(err == nil && near(), "at rest: goroutines, descriptors", fmt.Sprintf("≤ + %d, ≤ + %d", slackGoroutines, slackDescriptors),
 		fmt.Sprintf("%d after %d, %d after %d", now.goroutines, n.fresh.goroutines, now.descriptors, n.fresh.descriptors))
 }

@@ -31,7 +31,7 @@ func searching(a *trial) error {
 	if err != nil {
 		return err
 	}
-	g := newGoods()
+	g := newGoods(catalogue)
 	if err := a.stock(g); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ type goodsRow struct {
 	status            string
 }
 
-func newGoods() *goods {
+func newGoods(count int) *goods {
 	random := rand.New(rand.NewPCG(19, 19))
 	vocabulary := []string{commonest}
 	syllables := strings.Fields("ba be bo ca ce co da de do fa fe fo ga ge go la le lo ma me mo na ne no ra re ro sa se so ta te to")
@@ -202,7 +202,7 @@ func newGoods() *goods {
 		}
 		return strings.Join(list, " ")
 	}
-	g := &goods{rows: make([]goodsRow, catalogue)}
+	g := &goods{rows: make([]goodsRow, count)}
 	for i := range g.rows {
 		row := goodsRow{strings.ToUpper(words(2 + random.IntN(2))), words(15 + random.IntN(10)), []string{"published", "published", "published", "draft", "archived"}[i%5]}
 		// What is looked for stands here and there, all over the table.
@@ -236,7 +236,7 @@ func (g *goods) published(text string) []int {
 func (a *trial) stock(g *goods) error {
 	if _, err := a.db.Exec(a.ctx, `INSERT INTO users SELECT (jsonb_populate_record(NULL::users, to_jsonb(u) || jsonb_build_object(
 		'id', md5(n::text)::uuid, 'email', n || '@example.com', 'email_canonical', n || '@example.com'))).*
-		FROM users u, generate_series(1, 19) n`); err != nil {
+		FROM (SELECT * FROM users ORDER BY id LIMIT 1) u, generate_series(1, 19) n`); err != nil {
 		return err
 	}
 	rows, err := a.db.Query(a.ctx, `SELECT id::text FROM users ORDER BY id`)
@@ -248,7 +248,7 @@ func (a *trial) stock(g *goods) error {
 		return err
 	}
 	random := rand.New(rand.NewPCG(7, 7))
-	began := time.Now().Add(-catalogue * time.Minute).UTC().Truncate(time.Microsecond)
+	began := time.Now().Add(-time.Duration(len(g.rows)) * time.Minute).UTC().Truncate(time.Microsecond)
 	columns := []string{"id", "owner_id", "name", "description", "name_fold", "description_fold", "price_amount", "price_currency", "stock", "status", "version", "created_at", "updated_at"}
 	_, err = a.db.CopyFrom(a.ctx, pgx.Identifier{"products"}, columns, pgx.CopyFromSlice(len(g.rows), func(i int) ([]any, error) {
 		row, at := g.rows[i], began.Add(time.Duration(i)*time.Minute)

@@ -101,7 +101,7 @@ func (w *wire) answer(head bool) (reply, error) {
 			break
 		}
 		r.header = append(r.header, line...)
-		if rest, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+		if rest, ok := header(line, "Content-Length"); ok {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(rest))); err != nil {
 				return r, err
 			}
@@ -113,6 +113,16 @@ func (w *wire) answer(head bool) (reply, error) {
 	r.body = make([]byte, length)
 	_, err = io.ReadFull(w.in, r.body)
 	return r, err
+}
+
+// header gives the value in a line if that is the header of the name, however it is
+// spelled: a proxy writes it in small letters.
+func header(line []byte, name string) ([]byte, bool) {
+	key, value, found := bytes.Cut(line, []byte(":"))
+	if !found || len(key) != len(name) || !strings.EqualFold(string(key), name) {
+		return nil, false
+	}
+	return value, true
 }
 
 // get gives a header of the answer, "" if it has none.
@@ -132,7 +142,7 @@ func (r reply) closes() bool { return strings.EqualFold(r.get("Connection"), "cl
 // cookie gives the value that the answer sets a cookie to, as a Cookie header.
 func (r reply) cookie(name string) string {
 	for line := range bytes.Lines(r.header) {
-		rest, ok := bytes.CutPrefix(line, []byte("Set-Cookie: "))
+		rest, ok := header(line, "Set-Cookie")
 		if !ok {
 			continue
 		}
