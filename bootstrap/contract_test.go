@@ -14,6 +14,7 @@ import (
 	"gatehouse/bootstrap"
 	"gatehouse/tests/litetest"
 	"gatehouse/tests/pgtest"
+	"gatehouse/tests/redistest"
 )
 
 // TestHTTPOverSQLite and TestHTTPOverPostgres run the tables of the HTTP
@@ -37,13 +38,25 @@ func TestHTTPOverPostgres(t *testing.T) {
 	})
 }
 
+// TestHTTPOverRedis has everything in PostgreSQL but the sessions.
+func TestHTTPOverRedis(t *testing.T) {
+	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
+		return gormrepo.NewPool(ctx, url, gormrepo.PoolOptions{MaxConns: 10, StatementTimeout: time.Minute})
+	}}
+	httptests.RunSessions(t, func(t *testing.T) httptests.Stores {
+		pool := lender.Pool(t)
+		p := tables(t, pool.Config().ConnString(), "GATEHOUSE_SESSION_STORE="+redistest.Database(t))
+		return opened(t)(bootstrap.OpenStoresOver(t.Context(), p, pool))
+	})
+}
+
 // tables is a program for the tables.
-func tables(t *testing.T, url string) bootstrap.Program {
+func tables(t *testing.T, url string, environ ...string) bootstrap.Program {
 	t.Helper()
 	return bootstrap.Program{
 		// The tables set the time of a request; PostgreSQL's own, which follows
 		// from this one, is not to be met where fifty requests wait for a row.
-		Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_REQUEST_TIMEOUT=60s"), Log: slog.New(slog.DiscardHandler),
+		Config: configuration(t, append(environ, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_REQUEST_TIMEOUT=60s")...), Log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -2,10 +2,12 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +53,7 @@ type stores struct {
 	limiter   ports.Limiter
 	keys      ports.KeyKeeper
 	health    map[string]ports.Health
+	owners    fiberstore.Owners // of sessions that are kept elsewhere
 }
 
 // ledger is both sides of the audit log.
@@ -272,20 +275,77 @@ func (d *database) migrating(use func(*migrations.Migrator) error) error {
 	return use(m)
 }
 
-// stores opens the ports over a database that is up to date.
-func (d *database) stores(ctx context.Context) (stores, error) {
+// stores opens the ports over a database that is up to date, and over the Redis
+// that keeps the sessions, if there is one.
+func (d *database) stores(ctx context.Context, p Program) (stores, error) {
+	s, err := d.own(ctx, p)
+	if err != nil || len(p.Config.SessionStore.Addrs) == 0 {
+		return s, err
+	}
+	kept, err := d.openRedis(ctx, p, s.owners)
+	if err != nil {
+		return stores{}, err
+	}
+	d.onClose(kept.Close)
+	s.users, s.sessions, s.directory = kept.Users(s.users), kept, kept
+	s.health = maps.Clone(s.health)
+	s.health["sessions"] = kept
+	return s, nil
+}
+
+// openRedis waits for Redis as reach does for PostgreSQL.
+func (d *database) openRedis(asked context.Context, p Program, owners fiberstore.Owners) (*fiberstore.RedisSessions, error) {
+	c := p.Config.SessionStore
+	o := fiberstore.RedisOptions{
+		Addrs: c.Addrs, Cluster: c.Cluster, Database: c.Database, Username: c.Username, Password: c.Password, Conns: c.MaxConnections,
+		Timeout: time.Duration(statementShare * float64(p.Config.RequestTimeout)), Log: p.Log,
+	}
+	if c.TLS {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	ctx, cancel := context.WithTimeout(asked, p.Patience)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		kept, err := fiberstore.OpenRedis(ctx, o, owners)
+		if err == nil {
+			return kept, nil
+		}
+		if asked.Err() != nil {
+			return nil, errors.New("told to stop before Redis answered")
+		}
+		if refused(err) || !wait(ctx, 300*time.Millisecond) {
+			return nil, fmt.Errorf("the session store %s cannot be used: %w; is it running, and are address, name and password right? GATEHOUSE_SESSION_STORE says where it is", c, flat{err})
+		}
+		if attempt == 0 {
+			p.Log.Warn("Redis does not answer yet; trying on", "session_store", c, "for", p.Patience.String(), "error", oneLine(err))
+		}
+	}
+}
+
+// refused reports whether Redis answered that it will not have us.
+func refused(err error) bool {
+	return slices.ContainsFunc([]string{"NOAUTH", "WRONGPASS", "NOPERM", "invalid password", "DB index is out of range"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
+	})
+}
+
+// own opens the ports over the database.
+func (d *database) own(ctx context.Context, p Program) (stores, error) {
 	if m := d.memory; m != nil {
 		return stores{
 			users: m.Users(), sessions: m.Sessions(), directory: m.Sessions(), products: m.Products(), policies: m.Policies(), roles: m.Users(), census: m.Products(),
 			factors: m.Factors(), tickets: m.Tickets(), ledger: m.Ledger(), answers: m.Answers(), outbox: m.Outbox(), events: m.Events(), limiter: m.Limiter(), keys: m.Keys(),
-			health: map[string]ports.Health{"database": m},
+			health: map[string]ports.Health{"database": m}, owners: m.Users(),
 		}, nil
 	}
 	o := d.orm
 	s := stores{
 		users: o.Users(), products: o.Products(), policies: o.Policies(), roles: o.Users(), census: o.Products(),
 		factors: o.Factors(), tickets: o.Tickets(), ledger: o.Ledger(), answers: o.Answers(), outbox: o.Outbox(), events: o.Events(), limiter: o.Limiter(), keys: o.Keys(),
-		health: map[string]ports.Health{"database": o},
+		health: map[string]ports.Health{"database": o}, owners: o.Users(),
+	}
+	if len(p.Config.SessionStore.Addrs) > 0 {
+		return s, nil
 	}
 	if d.config.Kind == configs.SQLite {
 		s.sessions, s.directory = o.Sessions(), o.Sessions()

@@ -81,7 +81,7 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 	if err := d.prepare(ctx, p, s); err != nil {
 		return nil, err
 	}
-	kept, err := d.stores(ctx)
+	kept, err := d.stores(ctx, p)
 	if err != nil {
 		return nil, err
 	}

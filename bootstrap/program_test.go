@@ -17,6 +17,7 @@ import (
 	"gatehouse/domain/access"
 	"gatehouse/domain/product"
 	"gatehouse/tests/pgtest"
+	"gatehouse/tests/redistest"
 )
 
 // quiet is a program that says nothing.
@@ -144,6 +145,46 @@ func TestItWaitsForPostgres(t *testing.T) {
 	}
 	if err := <-opened; err != nil {
 		t.Errorf("Open = %v, want it to have waited", err)
+	}
+}
+
+// TestRedisAway: the start waits for Redis as it does for PostgreSQL, and says
+// what to do at once where waiting mends nothing; the password it tells nobody.
+func TestRedisAway(t *testing.T) {
+	server, err := redistest.Launch("--requirepass", "secretword")
+	if err != nil {
+		t.Skip(err) // others tell that there is no Redis
+	}
+	t.Cleanup(server.Close)
+	at := func(password string) bootstrap.Program {
+		return quiet(t, "GATEHOUSE_DATABASE_URL=sqlite:"+filepath.Join(t.TempDir(), "g.db"), "GATEHOUSE_SESSION_STORE=redis://:"+password+"@"+server.Addr())
+	}
+	p := at("secretword2")
+	p.Patience = time.Hour
+	_, err = p.Open(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || !strings.Contains(err.Error(), "GATEHOUSE_SESSION_STORE") || strings.Contains(err.Error(), "secretword") {
+		t.Errorf("Open with a wrong password = %v, want what to do, and no password", err)
+	}
+	server.Stop()
+	p = at("secretword")
+	var log bytes.Buffer
+	p.Log, p.Patience = slog.New(slog.NewTextHandler(&log, nil)), 500*time.Millisecond
+	_, err = p.Open(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "is it running") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Open without Redis = %v, want one line with what to do", err)
+	}
+	if !strings.Contains(log.String(), "trying on") || strings.Contains(log.String()+err.Error(), "secretword") {
+		t.Errorf("it says %s and %v", log.String(), err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := at("secretword").Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Errorf("Close = %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *call) tune(slots int) {
 // where the data is kept.
 func (c *call) greet(n *Node, loaded configs.Loaded) {
 	log := n.program.Log
-	log.Info("serving", "url", n.URL(), "listen", n.Addr().String(), "database", loaded.Config.Database, "mail", n.mailGoes(), "version", n.program.Version)
+	log.Info("serving", "url", n.URL(), "listen", n.Addr().String(), "database", loaded.Config.Database, "sessions", loaded.Config.SessionStore, "mail", n.mailGoes(), "version", n.program.Version)
 	for _, w := range n.doubts() {
 		log.Warn(w)
 	}

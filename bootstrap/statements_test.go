@@ -24,9 +24,12 @@ import (
 	"gatehouse/configs"
 	"gatehouse/ports"
 	"gatehouse/tests/pgtest"
+	"gatehouse/tests/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(redistest.Main(func() int { return pgtest.Main(m) }))
+}
 
 // statements is a tracer that keeps what PostgreSQL is asked for requests, not
 // what the background asks. Statements that go out together are one.

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,7 @@ type Config struct {
 	Session         session.Lifetime
 	SessionMax      int // sessions of one user; 0 means no bound
 	SessionCache    SessionCache
+	SessionStore    SessionStore  // where sessions are kept, if not with everything else
 	Reauth          time.Duration // how long showing who one is counts
 	Verified        bool          // only who has answered a mail signs in
 	Throttle        Throttles
@@ -103,6 +105,51 @@ func (c SessionCache) LogValue() slog.Value { return slog.StringValue(c.String()
 
 // GoString is [SessionCache.String].
 func (c SessionCache) GoString() string { return c.String() }
+
+// SessionStore is the Redis that keeps the sessions; none, where there are no
+// addresses: the database keeps them.
+type SessionStore struct {
+	Addrs          []string // host:port
+	Cluster        bool
+	TLS            bool
+	Username       string
+	Password       string // never printed
+	Database       int    // by number
+	MaxConnections int    // to each of its servers
+}
+
+// String names the store without its password.
+func (s SessionStore) String() string {
+	if len(s.Addrs) == 0 {
+		return InDatabase
+	}
+	u := url.URL{Scheme: "redis", Host: strings.Join(s.Addrs, ",")}
+	if s.TLS {
+		u.Scheme = "rediss"
+	}
+	if s.Password != "" {
+		u.User = url.UserPassword(s.Username, masked)
+	} else if s.Username != "" {
+		u.User = url.User(s.Username)
+	}
+	if s.Database != 0 {
+		u.Path = "/" + strconv.Itoa(s.Database)
+	}
+	if s.Cluster && len(s.Addrs) == 1 {
+		u.RawQuery = clusterQuery
+	}
+	return strings.ReplaceAll(u.String(), url.QueryEscape(masked), masked)
+}
+
+// LogValue is [SessionStore.String].
+func (s SessionStore) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// GoString is [SessionStore.String].
+func (s SessionStore) GoString() string { return s.String() }
+
+// InDatabase is what session.store is where sessions are kept with everything
+// else.
+const InDatabase = "database"
 
 // Secrets prints as how many there are.
 type Secrets []string

@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 		Database:   configs.Database{Kind: configs.SQLite, Path: "data/gatehouse.db", MaxConnections: 10},
 		Migrate:    true,
 		Session:    session.DefaultLifetime,
-		SessionMax: 20, Reauth: 10 * time.Minute,
+		SessionMax: 20, Reauth: 10 * time.Minute, SessionStore: configs.SessionStore{MaxConnections: 10},
 		Throttle: configs.Throttles{
 			SignIn: row(10, 30*time.Second), Account: row(100, time.Minute), Network: rate(300, 15*time.Minute),
 			Code: row(10, 30*time.Second), Confirm: row(10, 30*time.Second),
@@ -127,6 +127,30 @@ func TestValues(t *testing.T) {
 		key, text string
 		want      any // of field(key), or an error's text
 	}{
+		{"session.store", "database", "database"},
+		{"session.store", "redis://h", "redis://h:6379"},
+		{"session.store", "redis://h:1/3", "redis://h:1/3"},
+		{"session.store", "rediss://u:secretword@h:1/", "rediss://u:***@h:1"},
+		{"session.store", "redis://:p%40%3A%2F%3F%23%25@h", "redis://:***@h:6379"},
+		{"session.store", "redis://u@h,[::1]:7,10.0.0.3", "redis://u@h:6379,[::1]:7,10.0.0.3:6379"},
+		{"session.store", "redis://[::1]?cluster=true", "redis://[::1]:6379?cluster=true"},
+		{"session.store", "", errors.New("is neither database nor begins with redis://")},
+		{"session.store", "valkey://h", errors.New("is neither database nor begins with redis://")},
+		{"session.store", "redis:h", errors.New("is neither database nor")},
+		{"session.store", "redis://", errors.New("names a host that is not written")},
+		{"session.store", "redis://h,", errors.New("names a host that is not written")},
+		{"session.store", "redis://::1", errors.New("names a host that is not written")},
+		{"session.store", "redis://h:0", errors.New("names a host that is not written")},
+		{"session.store", "redis://h:65536", errors.New("names a host that is not written")},
+		{"session.store", "redis://u:p/q@h", errors.New("written with %40 and the like")},
+		{"session.store", "redis://u:p?q@h", errors.New("written with %40 and the like")},
+		{"session.store", "redis://u:%zz@h", errors.New("written with %40 and the like")},
+		{"session.store", "redis://h/x", errors.New("the number of a database")},
+		{"session.store", "redis://h/-1", errors.New("the number of a database")},
+		{"session.store", "redis://h/01", errors.New("the number of a database")},
+		{"session.store", "redis://h?cluster=false", errors.New("something else than cluster=true")},
+		{"session.store", "redis://h,i/1", errors.New("a database of a cluster")},
+		{"session.store_connections", "1", errors.New("is not between 2 and 1000")},
 		{"listen", ":8080", ":8080"},
 		{"listen", "[::1]:0", "[::1]:0"},
 		{"listen", "8080", errors.New("is no address with a port")},
@@ -279,7 +303,7 @@ func field(c configs.Config, key string) string {
 	v := map[string]any{
 		"listen": c.Listen, "metrics.listen": c.MetricsListen, "public_url": c.PublicURL, "trusted_proxies": join(c.TrustedProxies), "trusted_origins": join(c.TrustedOrigins),
 		"database.url": c.Database, "migrate": c.Migrate, "session.idle": c.Session.Idle, "session.renewal_step": c.Session.Step,
-		"session.max": c.SessionMax, "registration": c.Verified, "reauth": c.Reauth, "throttle.sign_in": c.Throttle.SignIn, "throttle.search": c.Throttle.Search,
+		"session.store": c.SessionStore, "session.store_connections": c.SessionStore.MaxConnections, "session.max": c.SessionMax, "registration": c.Verified, "reauth": c.Reauth, "throttle.sign_in": c.Throttle.SignIn, "throttle.search": c.Throttle.Search,
 		"mail.url": c.Mail.Server.String() + " " + c.MailFolder(), "mail.from": c.MailFrom(), "mail.link": c.MailLink(&url.URL{Scheme: "http", Host: "localhost:8080"}),
 		"secret":     c.Secrets,
 		"hash.slots": c.HashSlots, "body_limit": c.BodyLimit, "log.level": c.LogLevel, "log.format": c.LogFormat,
@@ -350,6 +374,7 @@ func TestSessionCache(t *testing.T) {
 			configs.SessionCache{Bound: 100 * time.Millisecond, Listen: "postgres://direct/d"}, ""},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s"}, configs.SessionCache{}, "GATEHOUSE_SESSION_CACHE: there is no session cache over sqlite"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=memory:"}, configs.SessionCache{}, "no session cache over memory"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=postgres://h/d", "GATEHOUSE_SESSION_STORE=redis://h"}, configs.SessionCache{}, "no session cache over Redis"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s", postgres, few}, configs.SessionCache{}, "takes one connection for itself"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=99ms", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=11s", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
@@ -466,15 +491,20 @@ func TestSecretsAreMasked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Config.Secrets) != 2 || got.Config.Secrets[1] != word+"2" || got.Config.Mail.Server.Password != word {
-		t.Errorf("Load reads %d secrets, want two out of the file, and the password of the mail server", len(got.Config.Secrets))
+	// Which is refused beside a cache.
+	store, err := configs.Load(configs.Input{Environ: []string{"GATEHOUSE_SESSION_STORE=rediss://u:" + word + "@h,i"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Config.Secrets) != 2 || got.Config.Secrets[1] != word+"2" || got.Config.Mail.Server.Password != word || store.Config.SessionStore.Password != word {
+		t.Errorf("Load reads %d secrets, want two out of the file, and the passwords of the mail server and of Redis", len(got.Config.Secrets))
 	}
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("all", "secrets", got.Config.Secrets, "server", got.Config.Mail.Server, "database", got.Config.Database, "cache", got.Config.SessionCache)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("all", "secrets", got.Config.Secrets, "server", got.Config.Mail.Server, "database", got.Config.Database, "cache", got.Config.SessionCache, "sessions", store.Config.SessionStore)
 	shown := fmt.Sprintf("%v %+v %#v %s", got.Config, got.Config, got.Config, log.String())
-	for _, v := range got.Values {
+	for _, v := range append(got.Values, store.Values...) {
 		shown += v.Text + v.Source + v.Meaning(got.Config)
-		if want, has := map[string]string{"secret": "***,***", "database.url": "postgres://u:***@h/d", "mail.url": "smtps://u:***@h", "session.cache_listen": "postgres://u:***@direct/d"}[v.Setting.Key]; has && v.Text != want {
+		if want, has := map[string]string{"secret": "***,***", "database.url": "postgres://u:***@h/d", "mail.url": "smtps://u:***@h", "session.store": "rediss://u:***@h:6379,i:6379", "session.cache_listen": "postgres://u:***@direct/d"}[v.Setting.Key]; has && v.Source != configs.Default && v.Text != want {
 			t.Errorf("%s is shown as %q, want %q", v.Setting.Key, v.Text, want)
 		}
 	}

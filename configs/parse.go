@@ -193,6 +193,81 @@ func maskDatabase(s string) string {
 	return d.String()
 }
 
+// parseSessionStore reads the URL of a Redis, which may name several hosts, as
+// none of net/url may.
+func parseSessionStore(store *SessionStore, s string) error {
+	read := SessionStore{MaxConnections: store.MaxConnections}
+	if s == InDatabase {
+		*store = read
+		return nil
+	}
+	scheme, rest, _ := strings.Cut(s, "://")
+	if scheme != "redis" && scheme != "rediss" {
+		return errors.New("is neither database nor begins with redis:// or rediss://")
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	if query != "" && query != clusterQuery {
+		return errors.New("has something else than cluster=true behind its question mark" + hintOfEscapes)
+	}
+	hosts, number, _ := strings.Cut(rest, "/")
+	if err := read.parseHosts(hosts); err != nil {
+		return err
+	}
+	read.TLS, read.Cluster = scheme == "rediss", query == clusterQuery || len(read.Addrs) > 1
+	if number == "" {
+		number = "0"
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	switch {
+	case err != nil || strconv.FormatUint(n, 10) != number:
+		return errors.New("has something else than the number of a database behind its hosts" + hintOfEscapes)
+	case n != 0 && read.Cluster:
+		return errors.New("names a database of a cluster, which has none but 0")
+	}
+	read.Database = int(n)
+	*store = read
+	return nil
+}
+
+const (
+	clusterQuery  = "cluster=true"
+	hintOfEscapes = "; a password with one of @ : / ? # % in it is written with %40 and the like"
+)
+
+// parseHosts reads user:password@host:port,host:port.
+func (s *SessionStore) parseHosts(text string) error {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		name, password, _ := strings.Cut(text[:at], ":")
+		var err1, err2 error
+		s.Username, err1 = url.PathUnescape(name)
+		s.Password, err2 = url.PathUnescape(password)
+		if err1 != nil || err2 != nil {
+			return errors.New("has a name or a password that cannot be read" + hintOfEscapes)
+		}
+		text = text[at+1:]
+	}
+	for host := range strings.SplitSeq(text, ",") {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host += ":6379"
+		}
+		name, port, err := net.SplitHostPort(host)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || name == "" || strings.ContainsAny(name, " #@%") {
+			return errors.New("names a host that is not written host or host:port" + hintOfEscapes)
+		}
+		s.Addrs = append(s.Addrs, net.JoinHostPort(name, port))
+	}
+	return nil
+}
+
+// maskSessionStore shows the URL of a Redis as [SessionStore.String] does.
+func maskSessionStore(s string) string {
+	var store SessionStore
+	if parseSessionStore(&store, s) != nil {
+		return masked
+	}
+	return store.String()
+}
+
 // maskURL hides the passwords of a database URL: that of its user and those
 // among its parameters.
 func maskURL(s string) string {

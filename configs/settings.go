@@ -153,6 +153,21 @@ func lasting() []Setting {
 	lifetime := duration(100*time.Millisecond, MaxLifetime)
 	return []Setting{
 		define(Setting{
+			Key: "session.store", Default: InDatabase, Secret: true, mask: maskSessionStore,
+			Help: "Where sessions are kept: with everything else, or in Redis.",
+			Accepts: "database, redis://user:password@host:6379/number, rediss:// with TLS; of a cluster redis://host:port,host:port,…, " +
+				"or one host with ?cluster=true",
+			apply: func(c *Config, s string) error { return parseSessionStore(&c.SessionStore, s) },
+		}),
+		define(Setting{
+			Key: "session.store_connections", Default: "10",
+			Help:    "Connections that this process opens to each server of session.store at the most.",
+			Accepts: "a whole number from 2 to 1000",
+			apply: func(c *Config, s string) error {
+				return parse(&c.SessionStore.MaxConnections, s, wholeNumber(2, 1000))
+			},
+		}),
+		define(Setting{
 			Key: "session.idle", Default: "24h", Accepts: accepts,
 			Help:  "A session ends after so long without use.",
 			apply: func(c *Config, s string) error { return parse(&c.Session.Idle, s, lifetime) },

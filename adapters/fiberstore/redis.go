@@ -98,15 +98,22 @@ func client(o RedisOptions) redis.UniversalClient {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if !options.IsClusterMode {
-		return redis.NewClient(options.Simple())
+		return redis.NewClient(failFast(options.Simple()))
 	}
 	cluster := options.Cluster()
 	cluster.NewClient = func(o *redis.Options) *redis.Client {
-		c := redis.NewClient(o)
+		c := redis.NewClient(failFast(o))
 		c.AddHook(once{})
 		return c
 	}
 	return redis.NewClusterClient(cluster)
+}
+
+// failFast has a connection tried once and not five times: whoever waits for an
+// answer may ask again.
+func failFast(o *redis.Options) *redis.Options {
+	o.DialerRetries = 1
+	return o
 }
 
 // once keeps the client of a cluster from sending a command again that may have

@@ -212,7 +212,8 @@ func TestRedisOutage(t *testing.T) {
 
 	s.server.Freeze()
 	s.wantOutage(t, "Redis does not answer")
-	s.server.Thaw()
+	s.server.Thaw() // and what waited is carried out
+	s.owner, s.one = s.begin(t)
 	s.wantAlive(t, "Redis answers again")
 
 	for what, settings := range map[string][]string{

@@ -59,6 +59,20 @@ func (s *Users) row(ctx context.Context, id user.ID) (row userRow, err error) {
 	return row, err
 }
 
+// Owner gives the user and the version of the policy, for sessions that are kept
+// elsewhere.
+func (s *Users) Owner(ctx context.Context, id user.ID) (u user.User, version int64, err error) {
+	err = s.db.read(ctx, func() error {
+		kept, ok := s.db.users[id]
+		if !ok {
+			return user.ErrUnknown
+		}
+		u, version = kept.user, s.db.policy.Version
+		return nil
+	})
+	return u, version, err
+}
+
 // FindByEmail implements ports.UserRepository.
 func (s *Users) FindByEmail(ctx context.Context, e user.Email) (u user.User, err error) {
 	err = s.db.read(ctx, func() error {

@@ -434,6 +434,19 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
+// RunSessions drives what hangs on where sessions are kept, for stores that keep
+// those apart and share the rest with stores that pass [Run]. Races are left to
+// the contract suites of the ports, which run them at a tenth of the cost.
+func RunSessions(t *testing.T, open Open) {
+	runGroups(t, open, []group{
+		{"clocks", testClocks}, {"me", testMe}, {"sessions", testSessions}, {"password", testPassword}, {"new device", testNewDevice},
+		{"second step", testSecondStep}, {"pending opens nothing", testPendingOpensNothing}, {"step-up", testStepUp}, {"reasons", testReasons},
+		{"cap", testCap}, {"devices", testDevices}, {"leaving", testLeaving}, {"leaving meanwhile", testLeavingMeanwhile}, {"export", testExport},
+		{"roles count at once", testRolesAtOnce}, {"outages", testOutages}, {"administered roles and status", testAdminChange},
+		{"administered sessions", testAdminSessions}, {"policies count at once", testPoliciesAtOnce},
+	})
+}
+
 // Transport drives what is the same over any stores: headers, framing, bodies,
 // origins. It takes some six seconds, those of a read timeout.
 func Transport(t *testing.T, open Open) {
