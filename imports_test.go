@@ -62,6 +62,7 @@ var rooms = []room{
 	{folder: "adapters/gomail", ours: []string{"domain/...", "ports"}, others: []string{"github.com/wneessen/go-mail/..."}},
 	{folder: "adapters/ottercache", ours: []string{"domain/...", "ports"}, others: []string{"github.com/maypok86/otter/v2/...", "github.com/jackc/pgx/v5/..."}},
 	{folder: "adapters/promstats", ours: []string{"domain/...", "ports"}, others: []string{"github.com/prometheus/client_golang/..."}},
+	{folder: "adapters/oteltrace", ours: []string{"domain/...", "ports"}, others: []string{"go.opentelemetry.io/otel/...", "github.com/jackc/pgx/v5/..."}},
 	{folder: "adapters/privatehttp"},
 	{folder: "adapters/memory", ours: []string{"domain/...", "ports"}},
 	{folder: "adapters/system", ours: []string{"domain/...", "ports"}},

@@ -112,7 +112,7 @@ func (d *database) openPostgres(ctx context.Context, p Program) error {
 	d.pool, err = gormrepo.NewPool(ctx, d.config.URL, gormrepo.PoolOptions{
 		MaxConns:         poolSize(p.Config),
 		StatementTimeout: time.Duration(statementShare * float64(p.Config.RequestTimeout)),
-		Tracer:           p.Tracer,
+		Tracer:           p.statements(),
 	})
 	if err != nil {
 		return d.unusable(err)
@@ -219,6 +219,9 @@ func (d *database) openSQLite(ctx context.Context, p Program) error {
 		return d.unusable(err)
 	}
 	d.onClose(d.orm.Close)
+	if p.tracer != nil {
+		d.orm.Watch(p.tracer.SQLite)
+	}
 	return nil
 }
 

@@ -112,7 +112,7 @@ func build(ctx context.Context, p Program, d *database, s schema) (*house, error
 		database: d, stores: kept.counted(p.stats), cache: cache, random: random, sealer: sealer, authorizer: authorizer, vocabulary: vocabulary,
 		hasher: argon2id.New(argon2id.Config{Slots: p.Config.HashSlots}),
 	}
-	h.serve(p, p.stats.Hasher(h.hasher))
+	h.serve(p, p.tracer.Hasher(p.stats.Hasher(h.hasher)))
 	return h, nil
 }
 
@@ -127,7 +127,7 @@ func (h *house) serve(p Program, hasher ports.PasswordHasher) {
 		Hasher: hasher, Codes: codes, Sealer: h.sealer, Devices: h.devices, Random: h.random, Now: p.Now, Guard: h.guard,
 		Lifetime: c.Session, Max: c.SessionMax, Reauth: c.Reauth, Verified: c.Verified,
 	})
-	h.gate = &gate.Gate{Authorizer: p.stats.Authorizer(h.authorizer), Ledger: kept.ledger, Random: h.random, Now: p.Now}
+	h.gate = &gate.Gate{Authorizer: p.tracer.Authorizer(p.stats.Authorizer(h.authorizer)), Ledger: kept.ledger, Random: h.random, Now: p.Now}
 	h.administration = administration.New(administration.Config{
 		Users: kept.users, Log: kept.ledger, Sessions: h.sessions, Gate: h.gate, Random: h.random, Now: p.Now,
 	})

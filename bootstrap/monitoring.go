@@ -9,6 +9,10 @@ import (
 	"net"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
+
+	"gatehouse/adapters/httpapi"
 	"gatehouse/adapters/privatehttp"
 	"gatehouse/adapters/promstats"
 	"gatehouse/configs"
@@ -43,6 +47,38 @@ func (n *Node) count() func(method, path string) func(int, time.Duration) {
 		return nil
 	}
 	return n.program.stats.Route
+}
+
+// follows gives what follows requests, nil for nobody.
+func (n *Node) follows() httpapi.Tracer {
+	if n.program.tracer == nil {
+		return nil // and not an interface that holds nil
+	}
+	return n.program.tracer
+}
+
+// statements are told to whoever follows requests, and to tests.
+func (p Program) statements() pgx.QueryTracer {
+	switch {
+	case p.tracer == nil:
+		return p.Tracer
+	case p.Tracer == nil:
+		return p.tracer.Postgres()
+	}
+	return multitracer.New(p.tracer.Postgres(), p.Tracer)
+}
+
+// traceGrace is how long a stopping node tries to send the last spans.
+const traceGrace = 2 * time.Second
+
+// untrace sends the last spans. That they cannot be sent is told in the log, and
+// fails nothing.
+func (p Program) untrace() {
+	ctx, cancel := context.WithTimeout(context.Background(), traceGrace)
+	defer cancel()
+	if err := p.tracer.Close(ctx); err != nil {
+		p.Log.Debug("the last spans were not sent", "error", err)
+	}
 }
 
 // show has read what is going on in the node.

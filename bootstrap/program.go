@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gatehouse/adapters/httpapi"
+	"gatehouse/adapters/oteltrace"
 	"gatehouse/adapters/promstats"
 	"gatehouse/adapters/system"
 	"gatehouse/application/events"
@@ -46,7 +47,8 @@ type Program struct {
 	Tracer   pgx.QueryTracer // sees every statement that PostgreSQL sees
 	Patience time.Duration   // for PostgreSQL to come up at start; 10 s
 
-	stats *promstats.Stats // what happens is counted in it; nil where nobody is to see it
+	stats  *promstats.Stats  // what happens is counted in it; nil where nobody is to see it
+	tracer *oteltrace.Tracer // follows requests; nil where nobody asks for it
 }
 
 // Extensions is what a team adds to Gatehouse without touching the rest of it.
@@ -102,12 +104,18 @@ func (p Program) Open(ctx context.Context) (*Node, error) {
 	if p.Config.MetricsListen != "" {
 		p.stats = promstats.New(p.Version)
 	}
+	var err error
+	if p.tracer, err = oteltrace.Open(ctx, p.Version, p.Log); err != nil {
+		return nil, err
+	}
 	h, err := openHouse(ctx, p, bringUp)
 	if err != nil {
+		p.untrace()
 		return nil, err
 	}
 	n := &Node{program: p, house: h}
 	if err := n.listen(ctx); err != nil {
+		p.untrace()
 		return nil, errors.Join(err, h.close())
 	}
 	return n, nil
@@ -130,7 +138,7 @@ func (n *Node) listen(ctx context.Context) error {
 		PublicURL:      n.public,
 		TrustedOrigins: c.TrustedOrigins, TrustedProxies: c.TrustedProxies,
 		BodyLimit: c.BodyLimit, RequestTimeout: c.RequestTimeout,
-		Random: h.random, Now: n.program.Now, Log: n.program.Log, Version: n.program.Version, Count: n.count(),
+		Random: h.random, Now: n.program.Now, Log: n.program.Log, Version: n.program.Version, Count: n.count(), Tracer: n.follows(),
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -193,5 +201,7 @@ func (n *Node) Close() error {
 	if errors.Is(err, net.ErrClosed) { // serving has closed it
 		err = nil
 	}
-	return errors.Join(err, n.private.close(), n.house.close())
+	err = errors.Join(err, n.private.close(), n.house.close())
+	n.program.untrace()
+	return err
 }

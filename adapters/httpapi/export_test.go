@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"net/url"
+	"testing"
 
 	"github.com/valyala/fasthttp"
 
@@ -139,3 +141,14 @@ func CheckPublicURL(s string) error {
 
 // ParseOrigins reads trusted origins.
 var ParseOrigins = parseOrigins
+
+// AllocationsUnfollowed is how often following a request allocates where nobody
+// follows any.
+func AllocationsUnfollowed() float64 {
+	s, x, rc, err := &Server{}, &exchange{}, &fasthttp.RequestCtx{}, errors.New("x")
+	return testing.AllocsPerRun(1000, func() {
+		s.follow(rc, x)
+		s.step(nil, x, "session resume")(nil)
+		s.step(nil, x, x.service)(err)
+	})
+}

@@ -165,3 +165,10 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyFollows: where nobody asks for traces, none are paid for.
+func TestNobodyFollows(t *testing.T) {
+	if n := httpapi.AllocationsUnfollowed(); n != 0 {
+		t.Errorf("a request that nobody follows allocates %v times for that", n)
+	}
+}

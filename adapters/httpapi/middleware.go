@@ -35,6 +35,8 @@ type exchange struct {
 	quiet     bool
 	recent    bool                                 // the row is content with a session as it was a moment ago
 	count     func(status int, took time.Duration) // counts it with others of its row
+	service   string                               // what the work behind it is called in a trace
+	trace     *traced                              // nil where nobody follows it
 	ip        netip.Addr                           // of the client
 	user      string                               // the id of who asks, "" where nobody is known
 	pending   *session.Resumed                     // what the cookie stands for, if that awaits its second step
@@ -72,6 +74,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 		return
 	}
 	x.began = time.Now() // the time that the sender took is not ours
+	s.follow(rc, x)
 	s.route(rc)
 }
 
@@ -115,6 +118,9 @@ func (s *Server) finish(rc *fasthttp.RequestCtx, x *exchange) {
 	}
 	took := time.Since(x.began)
 	x.count(rc.Response.StatusCode(), took)
+	if x.trace != nil {
+		x.trace.end(x.route, rc.Response.StatusCode())
+	}
 	s.log(rc, x, took)
 }
 
@@ -170,7 +176,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange, took time.Duration) {
 	if !s.Log.Enabled(ctx, level) {
 		return
 	}
-	list := make([]slog.Attr, 0, 12)
+	list := make([]slog.Attr, 0, 13)
 	list = append(list,
 		slog.String("requestId", x.id),
 		slog.String("method", x.method),
@@ -180,6 +186,9 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange, took time.Duration) {
 		slog.Int("bytes", len(rc.Response.Body())),
 		slog.String("ip", addrText(x.ip)),
 	)
+	if x.trace != nil {
+		list = append(list, slog.String("traceId", x.trace.id))
+	}
 	if x.code != "" {
 		list = append(list, slog.String("code", x.code))
 	}
@@ -198,7 +207,7 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange, took time.Duration) {
 // withContext bounds how long anything behind may take, and tells it where the
 // request came from.
 func (s *Server) withContext(c *fiber.Ctx) error {
-	ctx := ports.WithOrigin(context.Background(), origin(c))
+	ctx := ports.WithOrigin(exchangeOf(c.Context()).within(), origin(c))
 	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 	defer cancel()
 	c.SetUserContext(ctx)
@@ -273,14 +282,19 @@ func (s *Server) resumePending(c *fiber.Ctx, x *exchange, token session.Token) e
 func (s *Server) public(h func(*fiber.Ctx, *session.Resumed) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		x := exchangeOf(c.Context())
+		done := s.step(c, x, "session resume")
 		r, err := s.resume(c, x)
+		done(err)
 		if err != nil {
 			return err
 		}
 		if r == nil && x.session.count > 0 && !x.alive {
 			x.setCookie = s.cookie.clear()
 		}
-		return h(c, r)
+		done = s.step(c, x, x.service)
+		err = h(c, r)
+		done(err)
+		return err
 	}
 }
 

@@ -89,6 +89,8 @@ type Config struct {
 	// empty strings what counts those that are no row's. That is called after
 	// every answer, from many goroutines. May be nil.
 	Count func(method, path string) func(status int, took time.Duration)
+	// Tracer follows requests; nil where nobody does.
+	Tracer Tracer
 }
 
 // check tells what is missing, so that the process does not start half wired.
@@ -382,10 +384,10 @@ func (s *Server) mountAll() {
 // with what serves GET.
 func (s *Server) mount(r route) {
 	path := strings.NewReplacer("{", ":", "}", "").Replace(r.Path)
-	admitted, count := s.admitted(r), s.counter(r.Method, r.Path)
+	admitted, count, service := s.admitted(r), s.counter(r.Method, r.Path), "service "+r.Name
 	handle := func(c *fiber.Ctx) error {
 		x := exchangeOf(c.Context())
-		x.route, x.quiet, x.recent, x.count = r.Path, r.quiet, r.recent, count
+		x.route, x.quiet, x.recent, x.count, x.service = r.Path, r.quiet, r.recent, count, service
 		return admitted(c)
 	}
 	if r.Method == fiber.MethodGet {
