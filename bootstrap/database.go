@@ -354,7 +354,7 @@ func (d *database) own(ctx context.Context, p Program) (stores, error) {
 		s.sessions, s.directory = o.Sessions(), o.Sessions()
 		return s, nil
 	}
-	kept, err := fiberstore.OpenPostgres(ctx, d.pool)
+	kept, err := fiberstore.OpenPostgres(ctx, d.pool, gormrepo.ProductAhead{})
 	if err != nil {
 		return stores{}, d.unusable(err)
 	}

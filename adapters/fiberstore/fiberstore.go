@@ -21,6 +21,7 @@ import (
 	"time"
 
 	storage "github.com/gofiber/storage/postgres/v3"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/ports"
@@ -40,7 +41,23 @@ var (
 )
 
 // Sessions keeps the sessions. Open it with [OpenPostgres].
-type Sessions struct{ storage *storage.Storage }
+type Sessions struct {
+	storage *storage.Storage
+	ahead   ProductAhead // nil where nobody reads ahead
+
+	resumeAhead string // the statement that resumes a session and reads ahead
+}
+
+// ProductAhead reads a product in the statement by which a session is resumed
+// (ports.Ahead). Whoever keeps the products knows how.
+type ProductAhead interface {
+	// Query gives the one row of the product whose id is in the parameter, or
+	// none. Its first column is never NULL.
+	Query(parameter string) string
+	// Scan reads a row: into dest the columns before the one called at, and those
+	// of the query, all NULL if it gave none, as the product that is kept in a.
+	Scan(rows pgx.Rows, at int, dest []any, a *ports.Ahead) error
+}
 
 // OpenPostgres returns the sessions in the table user_sessions of the pool's
 // schema. The table must have been migrated: where there is none the storage
@@ -51,7 +68,9 @@ type Sessions struct{ storage *storage.Storage }
 // not its own here, and blocks for ever when called twice; all that it would
 // stop besides is a goroutine that sleeps, which holds no connection and whose
 // statement fails quietly on a pool that is closed.
-func OpenPostgres(ctx context.Context, pool *pgxpool.Pool) (*Sessions, error) {
+//
+// ahead may be nil: then products are not read with the session.
+func OpenPostgres(ctx context.Context, pool *pgxpool.Pool, ahead ProductAhead) (*Sessions, error) {
 	if err := pool.Ping(ctx); err != nil {
 		return nil, failed("open", err)
 	}
@@ -63,7 +82,11 @@ func OpenPostgres(ctx context.Context, pool *pgxpool.Pool) (*Sessions, error) {
 	if err != nil {
 		return nil, failed("open", err)
 	}
-	return &Sessions{s}, nil
+	sessions := &Sessions{storage: s, ahead: ahead}
+	if ahead != nil {
+		sessions.resumeAhead = resumeColumns + ", p.*" + resumeFrom + " LEFT JOIN LATERAL (" + ahead.Query("$2") + ") p ON TRUE WHERE s.k = $1"
+	}
+	return sessions, nil
 }
 
 // qualified gives the name of the table with its schema, since the storage

@@ -72,7 +72,7 @@ func over(t testing.TB, pool *pgxpool.Pool) store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessions, err := fiberstore.OpenPostgres(t.Context(), pool)
+	sessions, err := fiberstore.OpenPostgres(t.Context(), pool, gormrepo.ProductAhead{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestRefusesToMakeItsTable(t *testing.T) {
 			if _, err := pool.Exec(t.Context(), prepare); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := fiberstore.OpenPostgres(t.Context(), pool); err == nil || errors.Is(err, fault.Unavailable) {
+			if _, err := fiberstore.OpenPostgres(t.Context(), pool, gormrepo.ProductAhead{}); err == nil || errors.Is(err, fault.Unavailable) {
 				t.Errorf("OpenPostgres = %v, want an error that is no outage", err)
 			}
 			if err := pool.Ping(t.Context()); err != nil {
@@ -377,7 +377,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if _, err := fiberstore.OpenPostgres(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "dot") {
+	if _, err := fiberstore.OpenPostgres(t.Context(), pool, gormrepo.ProductAhead{}); err == nil || !strings.Contains(err.Error(), "dot") {
 		t.Errorf("OpenPostgres(schema with a dot) = %v, want a refusal", err)
 	}
 }
@@ -391,7 +391,7 @@ func TestOutage(t *testing.T) {
 
 	server.Kill()
 	wantUnavailable(t, s, u.ID(), one)
-	if _, err := fiberstore.OpenPostgres(t.Context(), s.pool); !errors.Is(err, fault.Unavailable) {
+	if _, err := fiberstore.OpenPostgres(t.Context(), s.pool, nil); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("OpenPostgres = %v, want Unavailable", err)
 	}
 	if err := server.Start(); err != nil {

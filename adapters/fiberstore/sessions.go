@@ -15,6 +15,7 @@ import (
 	"gatehouse/domain/fault"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
+	"gatehouse/ports"
 )
 
 // Add stores a new session.
@@ -31,15 +32,24 @@ func expiry(s session.Session, now time.Time) time.Duration {
 	return max(left.Truncate(time.Second), 0) + 2*time.Second
 }
 
-// Resume reads the session, its user and the policy version with one statement.
+const (
+	resumeColumns = "SELECT s.v, (SELECT version FROM policy_state), " + ownerColumns
+	resumeFrom    = " FROM user_sessions s JOIN users u ON u.id = s.user_id"
+	resume        = resumeColumns + resumeFrom + " WHERE s.k = $1"
+)
+
+// Resume reads the session, its user and the policy version with one statement,
+// and with the same one what the request will want (ports.Ahead).
 func (s *Sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, error) {
 	var value []byte
 	var owner ownerRow
 	var version *int64
+	dest := append(append(make([]any, 0, 32), &value, &version), owner.fields()...)
 	err := withFreshPlan(func() error {
-		return s.storage.Conn().QueryRow(ctx, "SELECT s.v, (SELECT version FROM policy_state), "+ownerColumns+
-			" FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.k = $1", k.Hex(),
-		).Scan(append([]any{&value, &version}, owner.fields()...)...)
+		if a := ports.AheadOf(ctx); a != nil && s.ahead != nil {
+			return s.readAhead(ctx, k, dest, a)
+		}
+		return s.storage.Conn().QueryRow(ctx, resume, k.Hex()).Scan(dest...)
 	})
 	if err != nil {
 		return session.Resumed{}, failed("resume session", err)
@@ -56,6 +66,23 @@ func (s *Sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, 
 		return session.Resumed{}, failed("resume session", err)
 	}
 	return session.Resumed{Session: one, User: u, PolicyVersion: *version}, nil
+}
+
+// readAhead reads the row of a session into dest, and what comes beside it.
+func (s *Sessions) readAhead(ctx context.Context, k session.Key, dest []any, a *ports.Ahead) error {
+	rows, err := s.storage.Conn().Query(ctx, s.resumeAhead, k.Hex(), a.ID().String())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return cmp.Or(rows.Err(), pgx.ErrNoRows)
+	}
+	if err := s.ahead.Scan(rows, len(dest), dest, a); err != nil {
+		return err
+	}
+	rows.Close()
+	return rows.Err()
 }
 
 // Replace alters what is still there. A rotation that raced with this one has

@@ -2,7 +2,6 @@ package gormrepo
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -162,9 +161,9 @@ func (c *census) farPairs() (string, []any) {
 	return text, append([]any{c.roles}, c.far.args...)
 }
 
-func scanPair(rows *sql.Rows) (p ports.Pair, err error) {
+func scanPair(from scanner) (p ports.Pair, err error) {
 	var person, id string
-	if err := rows.Scan(&person, &p.Email, &id, &p.Name); err != nil {
+	if err := from.Scan(&person, &p.Email, &id, &p.Name); err != nil {
 		return p, err
 	}
 	var ok, known bool

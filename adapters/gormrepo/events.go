@@ -121,9 +121,9 @@ func (r *eventRow) delivery() (product.Delivery, error) {
 	}, nil
 }
 
-func scanEvent(rows *sql.Rows) (product.Delivery, error) {
+func scanEvent(from scanner) (product.Delivery, error) {
 	var row eventRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return product.Delivery{}, err
 	}
 	return row.delivery()
@@ -235,10 +235,10 @@ func (s *Events) Bury(ctx context.Context, d product.Delivery, at time.Time, why
 
 // Backlogs counts what there is, subscriber by subscriber.
 func (s *Events) Backlogs(ctx context.Context) ([]ports.Backlog, error) {
-	all, err := many(ctx, s.db, func(rows *sql.Rows) (ports.Backlog, error) {
+	all, err := many(ctx, s.db, func(from scanner) (ports.Backlog, error) {
 		var b ports.Backlog
 		var since sql.NullTime
-		err := rows.Scan(&b.Subscriber, &b.Waiting, &b.Buried, &since)
+		err := from.Scan(&b.Subscriber, &b.Waiting, &b.Buried, &since)
 		if since.Valid {
 			b.Since = since.Time.UTC()
 		}

@@ -21,6 +21,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -115,17 +117,21 @@ const planAttempts = 3
 // cost twice what the statement does (make bench), and this is the way of every
 // single read.
 func (d *DB) one(ctx context.Context, dest []any, query string, args ...any) error {
-	for attempt := 1; ; attempt++ {
-		var err error
+	return withFreshPlan(func() error {
 		switch {
 		case d.pool == nil:
-			err = d.read.WithContext(ctx).Raw(query, args...).Row().Scan(dest...)
+			return d.read.WithContext(ctx).Raw(query, args...).Row().Scan(dest...)
 		case d.closed.Load():
 			return sql.ErrConnDone
-		default:
-			err = d.pool.QueryRow(ctx, numbered(query), args...).Scan(dest...)
 		}
-		if attempt == planAttempts || !stalePlan(err) {
+		return d.pool.QueryRow(ctx, numbered(query), args...).Scan(dest...)
+	})
+}
+
+// withFreshPlan does a read, and again where it fails for its stale plan.
+func withFreshPlan(read func() error) error {
+	for attempt := 1; ; attempt++ {
+		if err := read(); attempt == planAttempts || !stalePlan(err) {
 			return err
 		}
 	}
@@ -180,23 +186,50 @@ func (d *DB) prune(ctx context.Context, table, key, where, order string, at any,
 	return d.exec(ctx, "prune "+table, "DELETE FROM "+table+" WHERE "+key+" "+in, at)
 }
 
-// many reads rows, each with scan.
-func many[T any](ctx context.Context, d *DB, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	for attempt := 1; ; attempt++ {
-		all, err := collect(d.read.WithContext(ctx).Raw(query, args...), scan)
-		if attempt == planAttempts || !stalePlan(err) {
-			return all, err
+// scanner is the row that is being read.
+type scanner interface{ Scan(dest ...any) error }
+
+// many reads rows, each with scan, and like [DB.one] straight from the pool on
+// PostgreSQL, unless GORM has to write out a list.
+func many[T any](ctx context.Context, d *DB, scan func(scanner) (T, error), query string, args ...any) (all []T, err error) {
+	err = withFreshPlan(func() error {
+		switch {
+		case d.pool == nil || slices.ContainsFunc(args, isList):
+			all, err = collect(d.read.WithContext(ctx).Raw(query, args...), scan)
+			return err
+		case d.closed.Load():
+			return sql.ErrConnDone
 		}
-	}
+		rows, err := d.pool.Query(ctx, numbered(query), args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		all, err = scanAll(rows, scan)
+		return err
+	})
+	return all, err
 }
 
-func collect[T any](query *gorm.DB, scan func(*sql.Rows) (T, error)) (_ []T, err error) {
+func isList(arg any) bool {
+	v := reflect.ValueOf(arg)
+	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8
+}
+
+func collect[T any](query *gorm.DB, scan func(scanner) (T, error)) (_ []T, err error) {
 	rows, err := query.Rows()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var all []T
+	return scanAll(rows, scan)
+}
+
+func scanAll[T any](rows interface {
+	scanner
+	Next() bool
+	Err() error
+}, scan func(scanner) (T, error)) (all []T, err error) {
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {

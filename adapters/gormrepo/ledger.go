@@ -227,18 +227,18 @@ func (r *auditRow) row() audit.Row {
 	return row
 }
 
-func scanAudit(rows *sql.Rows) (audit.Row, error) {
+func scanAudit(from scanner) (audit.Row, error) {
 	var row auditRow
-	err := rows.Scan(row.fields()...)
+	err := from.Scan(row.fields()...)
 	return row.row(), err
 }
 
 // Heads returns the heads of all days. A day whose head somebody has deleted has
 // one that stands before its first row.
 func (s *Ledger) Heads(ctx context.Context) ([]audit.Head, error) {
-	all, err := many(ctx, s.db, func(rows *sql.Rows) (audit.Head, error) {
+	all, err := many(ctx, s.db, func(from scanner) (audit.Head, error) {
 		var row headRow
-		err := rows.Scan(row.fields()...)
+		err := from.Scan(row.fields()...)
 		return row.head(), err
 	}, selectHead+" UNION ALL SELECT day, 0, NULL FROM (SELECT DISTINCT day FROM audit_log"+
 		" WHERE NOT EXISTS (SELECT 1 FROM audit_heads WHERE audit_heads.day = audit_log.day)) AS headless ORDER BY day")
@@ -288,9 +288,9 @@ func (s *Ledger) Search(ctx context.Context, q ports.AuditQuery) (ports.AuditPag
 		c.and("(day, seq) < (?, ?)", q.Before.Day, q.Before.Seq)
 	}
 	c.add(" ORDER BY day DESC, seq DESC LIMIT " + strconv.Itoa(q.Limit+1))
-	all, err := many(ctx, s.db, func(rows *sql.Rows) (keptRow, error) {
+	all, err := many(ctx, s.db, func(from scanner) (keptRow, error) {
 		var row auditRow
-		err := rows.Scan(row.fields()...)
+		err := from.Scan(row.fields()...)
 		return keptRow{row.row(), audit.Place{Day: row.day, Seq: row.seq}}, err
 	}, c.text.String(), c.args...)
 	if err != nil {

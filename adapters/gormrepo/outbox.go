@@ -66,9 +66,9 @@ func (r *letterRow) letter() (mail.Letter, error) {
 	}, nil
 }
 
-func scanLetter(rows *sql.Rows) (mail.Letter, error) {
+func scanLetter(from scanner) (mail.Letter, error) {
 	var row letterRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return mail.Letter{}, err
 	}
 	return row.letter()

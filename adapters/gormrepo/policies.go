@@ -68,7 +68,12 @@ func untold(err error) error {
 // Version returns the version of the table.
 func (s *Policies) Version(ctx context.Context) (int64, error) {
 	var version int64
-	err := s.db.one(ctx, []any{&version}, selectVersion)
+	var err error
+	if a := ports.AheadOf(ctx); a != nil && s.db.pool != nil {
+		version, err = s.db.versionWith(ctx, a)
+	} else {
+		err = s.db.one(ctx, []any{&version}, selectVersion)
+	}
 	return version, untold(s.db.failed("policy version", err, errNoState))
 }
 
@@ -324,9 +329,9 @@ func (s *Policies) Revisions(ctx context.Context, before int64, limit int) ([]ac
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	list, err := many(ctx, s.db, func(rows *sql.Rows) (access.Revision, error) {
+	list, err := many(ctx, s.db, func(from scanner) (access.Revision, error) {
 		var row versionRow
-		if err := rows.Scan(row.fields()...); err != nil {
+		if err := from.Scan(row.fields()...); err != nil {
 			return access.Revision{}, err
 		}
 		return row.revision()

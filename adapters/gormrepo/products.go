@@ -123,7 +123,14 @@ func (s *Products) Find(ctx context.Context, id product.ID) (product.Product, er
 	return p, err
 }
 
+// find reads a product with its row, unless that was done when the session was
+// resumed.
 func (s *Products) find(ctx context.Context, id product.ID) (row productRow, p product.Product, err error) {
+	if p, own, ok, err := ports.TakeAhead(ctx, id); ok {
+		if row, ours := own.(productRow); ours {
+			return row, p, err
+		}
+	}
 	if err := s.db.one(ctx, row.fields(), selectProduct(s.db.lite)+"id = ?", id.String()); err != nil {
 		return row, p, s.db.failed("find product", err, product.ErrUnknown)
 	}
@@ -177,9 +184,9 @@ func (s *Products) Count(ctx context.Context, q ports.ProductQuery) (n int, err 
 // holds NUL or is no UTF-8, and PostgreSQL refuses to be asked.
 func impossible(text string) bool { return strings.ContainsRune(text, 0) || !utf8.ValidString(text) }
 
-func scanProduct(rows *sql.Rows) (product.Product, error) {
+func scanProduct(from scanner) (product.Product, error) {
 	var row productRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return product.Product{}, err
 	}
 	return row.product()

@@ -2,7 +2,6 @@ package gormrepo
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -14,10 +13,10 @@ var _ ports.RoleDirectory = (*Users)(nil)
 
 // RoleSets counts active users by their roles.
 func (s *Users) RoleSets(ctx context.Context) ([]ports.RoleSet, error) {
-	sets, err := many(ctx, s.db, func(rows *sql.Rows) (ports.RoleSet, error) {
+	sets, err := many(ctx, s.db, func(from scanner) (ports.RoleSet, error) {
 		var text string
 		var set ports.RoleSet
-		if err := rows.Scan(&text, &set.Users); err != nil {
+		if err := from.Scan(&text, &set.Users); err != nil {
 			return ports.RoleSet{}, err
 		}
 		roles, err := readRoles(text)
@@ -52,9 +51,9 @@ func (s *Users) Holders(ctx context.Context, roles []user.Role, after user.ID, l
 	if err != nil {
 		return nil, s.db.failed("list by roles", err, nil)
 	}
-	ids, err := many(ctx, s.db, func(rows *sql.Rows) (user.ID, error) {
+	ids, err := many(ctx, s.db, func(from scanner) (user.ID, error) {
 		var text string
-		if err := rows.Scan(&text); err != nil {
+		if err := from.Scan(&text); err != nil {
 			return user.ID{}, err
 		}
 		id, ok := user.ParseID(text)

@@ -227,9 +227,9 @@ func (s *Sessions) List(ctx context.Context, id user.ID) ([]session.Session, err
 	return all, s.db.failed("list sessions", err, nil)
 }
 
-func scanSession(rows *sql.Rows) (session.Session, error) {
+func scanSession(from scanner) (session.Session, error) {
 	var row sessionRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return session.Session{}, err
 	}
 	return row.session()
@@ -255,10 +255,10 @@ func (s *Sessions) PastOf(ctx context.Context, id user.ID) ([]session.Past, erro
 	return all, s.db.failed("list past sessions", err, nil)
 }
 
-func scanPast(rows *sql.Rows) (session.Past, error) {
+func scanPast(from scanner) (session.Past, error) {
 	var key, handle, owner, why, agent, address string
 	var p session.Past
-	if err := rows.Scan(&key, &handle, &owner, &why, &agent, &address, &p.CreatedAt, &p.EndedAt); err != nil {
+	if err := from.Scan(&key, &handle, &owner, &why, &agent, &address, &p.CreatedAt, &p.EndedAt); err != nil {
 		return session.Past{}, err
 	}
 	ip, err := readIP(address)

@@ -308,9 +308,9 @@ func (s *Users) List(ctx context.Context, after user.ID, limit int) ([]user.User
 	return all, s.db.failed("list users", err, nil)
 }
 
-func scanUser(rows *sql.Rows) (user.User, error) {
+func scanUser(from scanner) (user.User, error) {
 	var row userRow
-	if err := rows.Scan(row.fields()...); err != nil {
+	if err := from.Scan(row.fields()...); err != nil {
 		return user.User{}, err
 	}
 	return row.user()

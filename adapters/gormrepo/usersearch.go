@@ -2,7 +2,6 @@ package gormrepo
 
 import (
 	"context"
-	"database/sql"
 	"strconv"
 
 	"gorm.io/gorm"
@@ -32,10 +31,10 @@ func (s *Users) Search(ctx context.Context, q ports.UserQuery) ([]user.User, err
 			return nil, s.db.failed("search users", err, nil)
 		}
 		missing := false
-		all, err := many(ctx, s.db, func(rows *sql.Rows) (user.User, error) {
+		all, err := many(ctx, s.db, func(from scanner) (user.User, error) {
 			var row userRow
 			var unknown bool
-			err := rows.Scan(append(row.fields(), &unknown)...)
+			err := from.Scan(append(row.fields(), &unknown)...)
 			if err != nil {
 				return user.User{}, err
 			}
@@ -113,8 +112,8 @@ func (c *condition) given(r user.Role) {
 func (s *Users) fillSearch(ctx context.Context) error {
 	const batch = 500
 	for {
-		rows, err := many(ctx, s.db, func(rows *sql.Rows) (row userRow, err error) {
-			return row, rows.Scan(&row.ID, &row.Email, &row.EmailCanonical, &row.Name)
+		rows, err := many(ctx, s.db, func(from scanner) (row userRow, err error) {
+			return row, from.Scan(&row.ID, &row.Email, &row.EmailCanonical, &row.Name)
 		}, "SELECT id, email, email_canonical, name FROM users WHERE search IS NULL ORDER BY id LIMIT "+strconv.Itoa(batch))
 		if err != nil || len(rows) == 0 {
 			return err

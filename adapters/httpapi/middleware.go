@@ -16,6 +16,7 @@ import (
 	"gatehouse/domain/access"
 	"gatehouse/domain/audit"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/ports"
 )
@@ -295,6 +296,17 @@ func (s *Server) public(h func(*fiber.Ctx, *session.Resumed) error) fiber.Handle
 		err = h(c, r)
 		done(err)
 		return err
+	}
+}
+
+// ahead makes a row that is about one product, and says so before it is known who
+// asks: then both are one question to the store.
+func (s *Server) ahead(h fiber.Handler) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if id, ok := product.ParseID(c.Params("id")); ok {
+			c.SetUserContext(ports.WithAhead(c.UserContext(), id))
+		}
+		return h(c)
 	}
 }
 

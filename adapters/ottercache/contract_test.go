@@ -49,7 +49,7 @@ func openPostgres(t *testing.T) (portstest.SessionStores, PolicyStore, string) {
 	t.Cleanup(pool.Close)
 	db, err := gormrepo.OpenPostgres(pool, nil)
 	must(t, err)
-	kept, err := fiberstore.OpenPostgres(t.Context(), pool)
+	kept, err := fiberstore.OpenPostgres(t.Context(), pool, nil)
 	must(t, err)
 	return portstest.SessionStores{Users: db.Users(), Sessions: kept, Directory: kept}, db.Policies(), url
 }

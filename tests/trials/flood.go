@@ -207,7 +207,7 @@ func pruning(a *trial) error {
 		return err
 	}
 	defer pool.Close()
-	store, err := fiberstore.OpenPostgres(a.ctx, pool)
+	store, err := fiberstore.OpenPostgres(a.ctx, pool, nil)
 	if err != nil {
 		return err
 	}
