@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -151,4 +153,10 @@ func AllocationsUnfollowed() float64 {
 		s.step(nil, x, "session resume")(nil)
 		s.step(nil, x, x.service)(err)
 	})
+}
+
+// NewDeadline is the context of a request.
+func NewDeadline(values context.Context, d time.Duration) (context.Context, func()) {
+	c := newDeadline(values, d)
+	return c, c.cancel
 }

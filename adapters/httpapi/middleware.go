@@ -202,15 +202,17 @@ func (s *Server) log(rc *fasthttp.RequestCtx, x *exchange, took time.Duration) {
 	if x.cause != nil {
 		list = append(list, slog.String("cause", x.cause.Error()))
 	}
-	s.Log.LogAttrs(ctx, level, "request", list...)
+	// Past s.Log.LogAttrs, which would find out for nobody where it was called.
+	record := slog.NewRecord(time.Now(), level, "request", 0)
+	record.AddAttrs(list...)
+	_ = s.Log.Handler().Handle(ctx, record) // a log that cannot be written is no reason to fail a request
 }
 
 // withContext bounds how long anything behind may take, and tells it where the
 // request came from.
 func (s *Server) withContext(c *fiber.Ctx) error {
-	ctx := ports.WithOrigin(exchangeOf(c.Context()).within(), origin(c))
-	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
-	defer cancel()
+	ctx := newDeadline(ports.WithOrigin(exchangeOf(c.Context()).within(), origin(c)), s.RequestTimeout)
+	defer ctx.cancel()
 	c.SetUserContext(ctx)
 	return c.Next()
 }

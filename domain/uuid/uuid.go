@@ -52,13 +52,19 @@ func Parse(s string) (UUID, bool) {
 // String is the canonical form in lower case.
 func (u UUID) String() string {
 	var b [36]byte
+	return string(u.AppendTo(b[:0]))
+}
+
+// AppendTo appends the canonical form.
+func (u UUID) AppendTo(to []byte) []byte {
+	var b [36]byte
 	hex.Encode(b[:8], u[:4])
 	hex.Encode(b[9:13], u[4:6])
 	hex.Encode(b[14:18], u[6:8])
 	hex.Encode(b[19:23], u[8:10])
 	hex.Encode(b[24:], u[10:])
 	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
+	return append(to, b[:]...)
 }
 
 // Time is when u was made, in UTC and to the millisecond; of an id that is not of
