@@ -167,17 +167,17 @@ func rolling(a *trial) error {
 	}
 	defer w.close()
 	for _, step := range []struct{ what, program string }{
-		{"up, beside the version before, over one more column", second},
+		{"up, to one that has a column more", second},
 		{"back, over the newer tables", first},
 		{"up again", second},
-		{"on, where the version before the last could not write", third},
+		{"on, to one with which the first could not live", third},
 	} {
 		began, err := c.under(w, 100, func() error { return c.roll(step.program) })
 		if err != nil {
 			return err
 		}
 		l := w.during(began, time.Now())
-		a.row(len(w.odd()) == 0, "three nodes, one after the other: "+step.what, "no 5xx, none cut",
+		a.row(len(w.odd()) == 0, "three nodes rolled "+step.what, "no 5xx, none cut",
 			fmt.Sprintf("%s, p99 %s, %s", l.statuses(), ms(l.at(0.99)), oddly(w.odd())))
 	}
 	shelves, err := a.number(`SELECT count(*) FROM products WHERE shelf = 'new'`)
