@@ -11,13 +11,17 @@ import (
 
 // cacheSessions puts a cache in front of the stores, if one is configured. It is
 // off until a node follows what is changed ([Node.follow]); a command, which does
-// not, reads the store.
+// not, reads the store, and tells nodes what it changes.
 func cacheSessions(p Program, d *database, kept stores) (*ottercache.Cache, stores, error) {
 	bound := p.Config.SessionCache.Bound
 	if bound == 0 {
 		return nil, kept, nil
 	}
-	cache, err := ottercache.New(ottercache.Config{Bound: bound, Now: p.Now, Log: p.Log})
+	c := ottercache.Config{Bound: bound, Now: p.Now, Log: p.Log}
+	if len(p.Config.SessionStore.Addrs) > 0 { // where sessions end without PostgreSQL's knowing
+		c.Tell = ottercache.Teller(d.pool)
+	}
+	cache, err := ottercache.New(c)
 	if err != nil {
 		return nil, kept, err
 	}

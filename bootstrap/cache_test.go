@@ -2,6 +2,8 @@ package bootstrap_test
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"gatehouse/bootstrap"
 	"gatehouse/tests/pgtest"
+	"gatehouse/tests/redistest"
 )
 
 // TestSessionCache: with a cache those rows alone are answered without a look at
@@ -18,7 +21,7 @@ import (
 func TestSessionCache(t *testing.T) {
 	asked := &statements{}
 	url := pgtest.Database(t)
-	n := start(t, bootstrap.Program{Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_SESSION_CACHE=10s"), Tracer: asked})
+	n := start(t, bootstrap.Program{Config: configuration(t, "GATEHOUSE_DATABASE_URL="+url, "GATEHOUSE_SESSION_CACHE=10s", "GATEHOUSE_REQUEST_TIMEOUT=60s"), Tracer: asked})
 	ann := newCaller(t, n)
 	const account = `{"email":"ann@example.com","password":"correct horse battery"}`
 	ann.want(201, "POST", "/register", account)
@@ -88,6 +91,68 @@ func TestSessionCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the cache is on again", on)
+}
+
+// TestSessionCacheOverRedis: what is ended in Redis through one node, another one
+// obeys within the bound.
+func TestSessionCacheOverRedis(t *testing.T) {
+	environ := []string{"GATEHOUSE_DATABASE_URL=" + pgtest.Database(t), "GATEHOUSE_SESSION_STORE=" + redistest.Database(t), "GATEHOUSE_SESSION_CACHE=5s", "GATEHOUSE_REQUEST_TIMEOUT=60s"}
+	here := start(t, bootstrap.Program{Config: configuration(t, environ...)})
+	there := start(t, bootstrap.Program{Config: configuration(t, environ...)})
+	ann := newCaller(t, here)
+	elsewhere := &caller{TB: t, base: "http://" + there.Addr().String(), http: http.Client{Jar: ann.http.Jar}}
+	until(t, "the cache is on", func() bool {
+		return elsewhere.want(200, "GET", "/readyz", "")["checks"].(map[string]any)["session_cache"] == "ok"
+	})
+	const account = `{"email":"ann@example.com","password":"correct horse battery"}`
+	ann.want(201, "POST", "/register", account)
+	for _, end := range []struct{ method, path string }{{"POST", "/logout"}, {"DELETE", "/me/sessions"}} {
+		ann.want(200, "POST", "/login", account)
+		kept := *elsewhere
+		kept.http.Jar = nil
+		token := cookie(t, ann, "sid")
+		me := func() int { status, _ := kept.call("GET", "/me", "", "Cookie", "sid="+token); return status }
+		for range 2 {
+			if status := me(); status != 200 {
+				t.Fatalf("GET /me = %d, want 200", status)
+			}
+		}
+		if end.path == "/me/sessions" { // ends the others: the one that is asked with
+			other := newCaller(t, here)
+			other.want(200, "POST", "/login", account)
+			other.want(204, end.method, end.path, "")
+		} else {
+			ann.want(204, end.method, end.path, "")
+		}
+		ended := time.Now()
+		for {
+			began := time.Now()
+			status := me()
+			if status == 401 {
+				break
+			}
+			if began.Sub(ended) >= 5*time.Second {
+				t.Fatalf("%s after %s %s, GET /me = %d on the other node", began.Sub(ended), end.method, end.path, status)
+			}
+		}
+		t.Logf("%s %s is obeyed within %s", end.method, end.path, time.Since(ended).Round(time.Millisecond))
+	}
+}
+
+// cookie is the value that a caller's cookie has.
+func cookie(t *testing.T, c *caller, name string) string {
+	t.Helper()
+	u, err := url.Parse(c.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range c.http.Jar.Cookies(u) {
+		if one.Name == name {
+			return one.Value
+		}
+	}
+	t.Fatalf("there is no cookie %s", name)
+	return ""
 }
 
 // until returns when ok does. It measures nothing.

@@ -250,8 +250,6 @@ func (l *loader) agree(c Config) {
 	}
 	source := l.values["session.cache"].source
 	switch {
-	case len(c.SessionStore.Addrs) > 0:
-		l.fault(source, "there is no session cache over Redis, which tells nobody of sessions that are ended", "off, or a session.store of database")
 	case c.Database.Kind == SQLite || c.Database.Kind == Memory:
 		l.fault(source, fmt.Sprintf("there is no session cache over %s, which nothing tells of what other processes change and which is asked in no time", c.Database.Kind),
 			"off, or a database.url of PostgreSQL")

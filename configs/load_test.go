@@ -374,7 +374,7 @@ func TestSessionCache(t *testing.T) {
 			configs.SessionCache{Bound: 100 * time.Millisecond, Listen: "postgres://direct/d"}, ""},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s"}, configs.SessionCache{}, "GATEHOUSE_SESSION_CACHE: there is no session cache over sqlite"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=memory:"}, configs.SessionCache{}, "no session cache over memory"},
-		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=postgres://h/d", "GATEHOUSE_SESSION_STORE=redis://h"}, configs.SessionCache{}, "no session cache over Redis"},
+		{[]string{"GATEHOUSE_SESSION_CACHE=1s", "GATEHOUSE_DATABASE_URL=postgres://h/d", "GATEHOUSE_SESSION_STORE=redis://h"}, configs.SessionCache{Bound: time.Second}, ""},
 		{[]string{"GATEHOUSE_SESSION_CACHE=1s", postgres, few}, configs.SessionCache{}, "takes one connection for itself"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=99ms", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
 		{[]string{"GATEHOUSE_SESSION_CACHE=11s", postgres}, configs.SessionCache{}, "is not between 100ms and 10s"},
