@@ -16,7 +16,7 @@ WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(pa
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench attacks test-faults demo matrix build
+.PHONY: help run test check lint fuzz bench attacks test-faults scale demo matrix build
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ attacks: ## do what attackers do, and measure whether the service holds to its f
 
 test-faults: ## kill, freeze, overload and upgrade it, and measure the same; FAULTS=1,2 for some
 	$(WITH_PG) $(GO) run ./tests/trials faults
+
+scale: ## put a million sessions into PostgreSQL and into Redis, and measure what they take
+	$(GO) run ./tests/scale
 
 demo: ## fill in a small catalogue and three users, to try things with
 	$(GO) run . demo

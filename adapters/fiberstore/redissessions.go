@@ -171,6 +171,7 @@ func (s *RedisSessions) Resume(ctx context.Context, k session.Key) (session.Resu
 		asked <- owned{u, version, err}
 	}()
 	value, alive, err := reply(s.storage.Conn().HGet(ctx, sessionsOf(id), field(k)).Result())
+	o := <-asked // in any case: a statement that is cut off costs its connection
 	if err != nil {
 		return session.Resumed{}, s.failed(op, err)
 	}
@@ -181,7 +182,6 @@ func (s *RedisSessions) Resume(ctx context.Context, k session.Key) (session.Resu
 	if err != nil {
 		return session.Resumed{}, s.failed(op, err)
 	}
-	o := <-asked
 	if errors.Is(o.err, fault.NotFound) {
 		return session.Resumed{}, session.ErrUnknown
 	}

@@ -43,6 +43,7 @@ type Server struct {
 	bin     string // folder of the binaries
 	port    int
 	account *account // whose process it is, nil for ours
+	more    []string // settings beside ours, which they beat
 
 	process *process // nil while it does not run
 }
@@ -53,13 +54,16 @@ type Server struct {
 // root, so root runs it as the user postgres, or nobody. The binaries are
 // looked for on the PATH, where pg_config says, and in the folders of Debian,
 // where root also may have them installed.
-func Launch(ctx context.Context) (*Server, error) {
+func Launch(ctx context.Context) (*Server, error) { return LaunchWith(ctx) }
+
+// LaunchWith is [Launch] with settings of the caller's, such as "fsync=on".
+func LaunchWith(ctx context.Context, more ...string) (*Server, error) {
 	bin, err := binaries(ctx)
 	if err != nil {
 		return nil, err
 	}
 	sweep()
-	s := &Server{bin: bin}
+	s := &Server{bin: bin, more: more}
 	if s.account, err = unprivileged(); err != nil {
 		return nil, err
 	}
@@ -164,7 +168,7 @@ func (s *Server) Start() error {
 		return errors.New("the server runs already")
 	}
 	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.port)}
-	for _, setting := range append(slices.Clone(settings), "unix_socket_directories="+s.sockets()) {
+	for _, setting := range slices.Concat(settings, []string{"unix_socket_directories=" + s.sockets()}, s.more) {
 		args = append(args, "-c", setting)
 	}
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
