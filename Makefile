@@ -52,8 +52,8 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 		done; \
 	done
 
-bench: ## measure GET /me and GET /products/{id} beside a floor, and decisions
-	$(GO) test -run '^$$' -bench '^BenchmarkDecide$$' ./adapters/casbinauthz
+bench: ## measure what is asked most beside a floor, and what each part of it costs
+	$(GO) test -run '^$$' -bench '^(BenchmarkDecide|BenchmarkToken|BenchmarkCookie|BenchmarkBodies|BenchmarkMe)$$' ./adapters/casbinauthz ./domain/secret ./adapters/httpapi
 	$(WITH_PG) $(GO) run ./tests/bench
 
 attacks: ## do what attackers do, and measure whether the service holds to its figures

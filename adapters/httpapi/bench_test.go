@@ -119,3 +119,17 @@ func benchServer(b *testing.B) (*httpapi.Server, string) {
 	}
 	return s, in.Token.Reveal()
 }
+
+// BenchmarkCookie is what it costs to look through the raw headers of a request
+// for the session cookie, and for what would make the request ambiguous.
+func BenchmarkCookie(b *testing.B) {
+	block := []byte("Host: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0\r\nAccept: */*\r\n" +
+		"Accept-Language: ko,en;q=0.5\r\nReferer: https://shop.example.com/lamps\r\nSec-Fetch-Site: same-origin\r\n" +
+		"Cookie: theme=dark; consent=all; sid=5EZaT6fF2XCiGTxbUSrmIeK8MofK2GzGHT0OHWVXHPE; seen=12\r\n\r\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		if sound, cookies, _, _ := httpapi.Open(block); !sound || cookies != 1 {
+			b.Fatal("it is not seen")
+		}
+	}
+}

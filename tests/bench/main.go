@@ -3,8 +3,8 @@
 // nothing else. Machines are noisy, so what counts is the ratio of the two.
 //
 // It builds the service, starts it and the floor as processes of their own over
-// one throw-away database, lets wrk load them in turn for some rounds, and
-// prints the medians: requests a second, latencies, and the CPU time that one
+// one throw-away database that it fills (seed.go), lets wrk load them in turn for
+// some rounds, and prints the medians: requests a second, latencies, and the CPU time that one
 // request costs in the application and in PostgreSQL.
 //
 // Run it by `make bench`, which starts PostgreSQL and names it in
@@ -65,7 +65,20 @@ func bench(ctx context.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	fmt.Printf("\n%d rounds of %s each, 64 connections, medians. %s.\n", rounds, each, b.about())
+	ours, floor, err := b.flood(ctx, rounds, each)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nGET /me beside %d who sign in as fast as they can, as parts of what it is alone:\n", floodConnections)
+	for _, side := range []struct {
+		who string
+		f   [2]figures
+	}{{"floor", floor}, {"gatehouse", ours}} {
+		alone, beside := side.f[0], side.f[1]
+		fmt.Printf("  %-9s  throughput %3.0f %% (%.0f of %.0f/s), p50 %.2f ×, p99 %.2f × (%s of %s)\n", side.who, 100*beside.rate/alone.rate, beside.rate, alone.rate,
+			float64(beside.p50)/float64(alone.p50), float64(beside.p99)/float64(alone.p99), beside.p99, alone.p99)
+	}
+	fmt.Printf("\n%d rounds of %s each, %d connections (%d to sign in), medians. %s.\n", rounds, each, connections, floodConnections, b.about())
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,16 +23,69 @@ type figures struct {
 // testCase is one thing to ask for, of us and of the floor.
 type testCase struct {
 	name        string
-	ours, floor string // Lua expressions that build a request
+	ours, floor string // Lua expressions that build a request; n is a number of a product
+	connections int    // at once
+	fresh       bool   // whether each request is put together when it is sent, being unlike all others
 }
 
+const connections = 64
+
 func (b *stage) cases() []testCase {
-	signed := `wrk.format("GET", "%s", {Cookie = pick(cookies)})`
+	const (
+		anonymous = `wrk.format("GET", "/products/" .. products[n])`
+		json      = `["Content-Type"] = "application/json"`
+		stock     = `'{"stock":' .. math.random(1000000000) .. '}'`
+		signIn    = `wrk.format("POST", "/login", {` + json + `}, '{"email":"signin' .. math.random(` + "%d" + `) .. '@example.com","password":"` + password + `"}')`
+	)
 	return []testCase{
-		{"GET /me", fmt.Sprintf(signed, "/me"), `wrk.format("GET", "/users/" .. pick(users))`},
-		{"GET /products/{id}", `wrk.format("GET", "/products/" .. pick(products), {Cookie = pick(cookies)})`, `wrk.format("GET", "/products/" .. pick(products))`},
-		{"the same, anonymous", `wrk.format("GET", "/products/" .. pick(products))`, `wrk.format("GET", "/products/" .. pick(products))`},
+		{"GET /me", `wrk.format("GET", "/me", {Cookie = pick(cookies)})`, `wrk.format("GET", "/users/" .. pick(users))`, connections, false},
+		{"GET /products/{id}", `wrk.format("GET", "/products/" .. products[n], {Cookie = pick(cookies)})`, anonymous, connections, false},
+		{"the same, anonymous", anonymous, anonymous, connections, false},
+		{"GET /products?limit=20", `wrk.format("GET", "/products?limit=20", {Cookie = pick(cookies)})`, `wrk.format("GET", "/products?limit=20")`, connections, false},
+		{
+			"PATCH /products/{id}",
+			`wrk.format("PATCH", "/products/" .. products[n], {Cookie = owned[n], ` + json + `}, ` + stock + `)`,
+			`wrk.format("PATCH", "/products/" .. products[n], {` + json + `}, ` + stock + `)`, connections, true,
+		},
+		{"POST /login", fmt.Sprintf(signIn, signers), fmt.Sprintf(signIn, signers), floodConnections, true},
 	}
+}
+
+// floodConnections are how many sign in at once.
+const floodConnections = 8
+
+// flood measures GET /me alone and beside eight who sign in as fast as they can,
+// of one and of the other in turn.
+func (b *stage) flood(ctx context.Context, rounds int, each time.Duration) (ours, floor [2]figures, err error) {
+	cases := b.cases()
+	me, signIn := cases[0], cases[len(cases)-1]
+	var o, f [2][]figures
+	for range rounds {
+		for _, side := range []struct {
+			p           *process
+			me, flooded string
+			into        *[2][]figures
+		}{{b.floor, me.floor, signIn.floor, &f}, {b.ours, me.ours, signIn.ours, &o}} {
+			alone, err := b.round(ctx, side.p, me, side.me, each)
+			if err != nil {
+				return ours, floor, err
+			}
+			beside, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := b.wrk(beside, side.p, signIn, side.flooded, each+4*time.Second)
+				ended <- err
+			}()
+			flooded, err := b.round(ctx, side.p, me, side.me, each)
+			stop()
+			<-ended // it was cut
+			if err != nil {
+				return ours, floor, err
+			}
+			side.into[0], side.into[1] = append(side.into[0], alone), append(side.into[1], flooded)
+		}
+	}
+	return [2]figures{median(o[0]), median(o[1])}, [2]figures{median(f[0]), median(f[1])}, nil
 }
 
 // compare lets both answer in turn, so that a slow minute of the machine hits
@@ -46,7 +98,7 @@ func (b *stage) compare(ctx context.Context, c testCase, rounds int, each time.D
 			request string
 			into    *[]figures
 		}{{b.floor, c.floor, &f}, {b.ours, c.ours, &o}} {
-			got, err := b.round(ctx, side.p, side.request, each)
+			got, err := b.round(ctx, side.p, c, side.request, each)
 			if err != nil {
 				return figures{}, figures{}, fmt.Errorf("%s: %w", c.name, err)
 			}
@@ -61,49 +113,52 @@ func median(all []figures) figures {
 	return all[len(all)/2]
 }
 
-func (b *stage) round(ctx context.Context, p *process, request string, each time.Duration) (figures, error) {
-	script := filepath.Join(b.folder, "load.lua")
-	if err := os.WriteFile(script, []byte(b.lua(request)), 0o600); err != nil {
-		return figures{}, err
-	}
-	if err := b.wrk(ctx, script, p, time.Second, nil); err != nil { // warms up
+func (b *stage) round(ctx context.Context, p *process, c testCase, request string, each time.Duration) (figures, error) {
+	if _, err := b.wrk(ctx, p, c, request, time.Second); err != nil { // warms up
 		return figures{}, err
 	}
 	app, db := cpu(p.cmd.Process.Pid), b.databaseCPU(ctx)
-	var f figures
-	var requests float64
-	err := b.wrk(ctx, script, p, each, func(report string) (err error) {
-		f, requests, err = parse(report)
-		return err
-	})
+	report, err := b.wrk(ctx, p, c, request, each)
+	if err != nil {
+		return figures{}, err
+	}
+	f, requests, err := parse(report)
 	f.appCPU = (cpu(p.cmd.Process.Pid) - app) * 1000 / requests
 	f.dbCPU = (b.databaseCPU(ctx) - db) * 1000 / requests
 	return f, err
 }
 
-// lua gives wrk's script. The requests are put together once, at the start: wrk
-// shares the machine with what it measures, and what it spends on a header more
-// must not count against who needs the header.
-func (b *stage) lua(request string) string {
+// lua gives wrk's script. Requests that are the same again are put together once,
+// at the start: wrk shares the machine with what it measures, and what it spends
+// on a header more must not count against who needs the header.
+func (b *stage) lua(c testCase, request string) string {
 	list := func(values []string) string { return `{"` + strings.Join(values, `","`) + `"}` }
+	build := "local ready = {}\ninit = function() for i = 1, 2000 do ready[i] = make() end end\nrequest = function() return ready[math.random(#ready)] end\n"
+	if c.fresh {
+		build = "request = make\n"
+	}
 	return fmt.Sprintf(`
-local cookies, users, products = %s, %s, %s
+local cookies, users, products, owned = %s, %s, %s, %s
 local function pick(list) return list[math.random(#list)] end
-local ready = {}
-init = function() for i = 1, 2000 do ready[i] = %s end end
-request = function() return ready[math.random(#ready)] end
-`, list(b.cookies), list(b.userIDs), list(b.products), request)
+local function make() local n = math.random(#products); return %s end
+%s`, list(b.cookies), list(b.userIDs), list(b.products), list(b.owned), request, build)
 }
 
-func (b *stage) wrk(ctx context.Context, script string, p *process, d time.Duration, read func(string) error) error {
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c64", "-d"+strconv.Itoa(int(d.Seconds()))+"s", "--latency", "-s", script, p.url).CombinedOutput()
+// wrk loads a process, and gives what it says of it.
+func (b *stage) wrk(ctx context.Context, p *process, c testCase, request string, d time.Duration) (string, error) {
+	script, err := os.CreateTemp(b.folder, "load-*.lua")
 	if err != nil {
-		return fmt.Errorf("wrk: %w\n%s", err, out)
+		return "", err
 	}
-	if read == nil {
-		return nil
+	_, err = script.WriteString(b.lua(c, request))
+	if err = errors.Join(err, script.Close()); err != nil {
+		return "", err
 	}
-	return read(string(out))
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(c.connections), "-d"+strconv.Itoa(int(d.Seconds()))+"s", "--timeout", "30s", "--latency", "-s", script.Name(), p.url).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("wrk: %w\n%s", err, out)
+	}
+	return string(out), nil
 }
 
 var (

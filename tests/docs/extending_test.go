@@ -121,7 +121,7 @@ func serveExtended(t *testing.T) (p *program, mails string) {
 	t.Helper()
 	o, dir := extended(t), t.TempDir()
 	p = &program{t: t, path: filepath.Join(dir, "gatehouse")}
-	goCommand(t, o.Root, "build", "-overlay", o.Spec, "-o", p.path, "gatehouse")
+	goCommand(t, o.Root, "build", "-ldflags=-s -w", "-overlay", o.Spec, "-o", p.path, "gatehouse")
 	mails = filepath.Join(dir, "mail")
 	p.env = []string{"HOME=" + dir, "GATEHOUSE_DATABASE_URL=sqlite:" + filepath.Join(dir, "g.db"), "GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_MAIL_URL=file:" + mails}
 	ctx, stop := context.WithCancel(context.Background())

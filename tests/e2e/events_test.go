@@ -17,7 +17,7 @@ func extended(t *testing.T) string {
 	t.Helper()
 	o := overlay.Of(t, "../..", "docs/extending.md")
 	program := filepath.Join(t.TempDir(), "gatehouse-extended")
-	cmd := exec.Command("go", "build", "-overlay", o.Spec, "-o", program, "gatehouse")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", o.Spec, "-o", program, "gatehouse")
 	cmd.Dir = o.Root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 var built = sync.OnceValues(func() (string, error) {
 	// The folder goes with the test binary's own, which "go test" deletes.
 	path := filepath.Join(filepath.Dir(os.Args[0]), "gatehouse-under-test")
-	out, err := exec.Command("go", "build", "-o", path, "gatehouse").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "gatehouse").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
