@@ -418,6 +418,23 @@ func TestRedisPassword(t *testing.T) {
 	}
 }
 
+// The rights that docs/scaling.md names are enough.
+func TestRedisRights(t *testing.T) {
+	server := redistest.New(t)
+	conn := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer conn.Close()
+	args := []any{"ACL", "SETUSER", "gate", "on", ">swordfish", "resetkeys", "~gatehouse:*", "-@all", "+@read", "+@write", "+@scripting", "+@connection", "+info"}
+	if err := conn.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := newRedisStore(t, fiberstore.RedisOptions{Username: "gate", Password: "swordfish"}, server)
+	for what, call := range s.calls() {
+		if err := call(t.Context()); errors.Is(err, fault.Unavailable) {
+			t.Errorf("%s with the least rights = %v", what, err)
+		}
+	}
+}
+
 // cutter is a server whose connections break after a command was carried out and
 // before its answer.
 type cutter struct {
