@@ -69,20 +69,17 @@ func (w *postgres) listen(ctx context.Context) error {
 		"SET synchronous_commit = off",
 		"SET statement_timeout = 0",
 		// A process that is stopped, with its connection open, must not have the
-		// queue of notifications grow until it wakes.
-		"SET idle_session_timeout = '60s'",
+		// queue of notifications grow until it wakes. PostgreSQL before 14 does not
+		// know that.
+		"SELECT set_config(name, '60s', false) FROM pg_settings WHERE name = 'idle_session_timeout'",
 		"LISTEN " + Channel,
-		"SELECT pg_advisory_lock_shared($1)",
 	} {
-		var args []any
-		if statement[len(statement)-1] == ')' {
-			args = []any{lock}
-		}
-		if _, err := w.conn.Exec(ctx, statement, args...); err != nil {
+		if _, err := w.conn.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := w.conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", lock)
+	return err
 }
 
 // Beat implements Wire.
