@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -55,7 +56,7 @@ func outage(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
-	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+	if connecting(err) {
 		return true
 	}
 	if s := state(err); s != "" {
@@ -95,4 +96,36 @@ func withFreshPlan(read func() error) error {
 			return err
 		}
 	}
+}
+
+// cut reports whether the server ended the connection under a statement, and not
+// that it could not be reached or took too long: by an administrator or after a
+// crash (57P01, 57P02), or with no word.
+func cut(err error) bool {
+	if s := state(err); s != "" {
+		return s == "57P01" || s == "57P02"
+	}
+	if err == nil || connecting(err) || pgconn.Timeout(err) {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// connecting reports whether no connection could be made, for whatever reason
+// the server gave.
+func connecting(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
+}
+
+// reading does a read, and once more where the server ended the connection under
+// it, as it does with all when it stops: what was idle goes with it, so that the
+// second time is on a new one. It is for what writes nothing.
+func (s *Sessions) reading(ctx context.Context, read func() error) error {
+	err := withFreshPlan(read)
+	if !cut(err) || ctx.Err() != nil {
+		return err
+	}
+	s.storage.Conn().Reset()
+	return withFreshPlan(read)
 }

@@ -45,7 +45,7 @@ func (s *Sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, 
 	var owner ownerRow
 	var version *int64
 	dest := append(append(make([]any, 0, 32), &value, &version), owner.fields()...)
-	err := withFreshPlan(func() error {
+	err := s.reading(ctx, func() error {
 		if a := ports.AheadOf(ctx); a != nil && s.ahead != nil {
 			return s.readAhead(ctx, k, dest, a)
 		}

@@ -49,7 +49,7 @@ var versionAhead = "SELECT v.version, p.* FROM policy_state v LEFT JOIN LATERAL 
 // versionWith reads the policy version and, in the same round trip, the product
 // that the request will want.
 func (d *DB) versionWith(ctx context.Context, a *ports.Ahead) (version int64, err error) {
-	err = withFreshPlan(func() error {
+	err = d.reading(ctx, versionAhead, func() error {
 		rows, err := d.pool.Query(ctx, versionAhead, a.ID().String())
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
@@ -144,4 +145,17 @@ func disconnected(err error) bool {
 // type").
 func stalePlan(err error) bool {
 	return state(err) == "0A000"
+}
+
+// cut reports whether the server ended the connection under a statement, and not
+// that it could not be reached or took too long: by an administrator or after a
+// crash (57P01, 57P02), or with no word.
+func cut(err error) bool {
+	if s := state(err); s != "" {
+		return s == "57P01" || s == "57P02"
+	}
+	if err == nil || connecting(err) || pgconn.Timeout(err) {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

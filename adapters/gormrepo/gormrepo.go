@@ -117,7 +117,7 @@ const planAttempts = 3
 // cost twice what the statement does (make bench), and this is the way of every
 // single read.
 func (d *DB) one(ctx context.Context, dest []any, query string, args ...any) error {
-	return withFreshPlan(func() error {
+	return d.reading(ctx, query, func() error {
 		switch {
 		case d.pool == nil:
 			return d.read.WithContext(ctx).Raw(query, args...).Row().Scan(dest...)
@@ -126,6 +126,19 @@ func (d *DB) one(ctx context.Context, dest []any, query string, args ...any) err
 		}
 		return d.pool.QueryRow(ctx, numbered(query), args...).Scan(dest...)
 	})
+}
+
+// reading runs a statement, and once more if that is a read whose connection the
+// server ended under it, as it does with all when it stops: what was idle goes with
+// it, so that the second time is on a new one. Of a write nobody would know whether
+// it was done.
+func (d *DB) reading(ctx context.Context, query string, read func() error) error {
+	err := withFreshPlan(read)
+	if d.pool == nil || !strings.HasPrefix(query, "SELECT ") || !cut(err) || ctx.Err() != nil {
+		return err
+	}
+	d.pool.Reset()
+	return withFreshPlan(read)
 }
 
 // withFreshPlan does a read, and again where it fails for its stale plan.
@@ -192,7 +205,7 @@ type scanner interface{ Scan(dest ...any) error }
 // many reads rows, each with scan, and like [DB.one] straight from the pool on
 // PostgreSQL, unless GORM has to write out a list.
 func many[T any](ctx context.Context, d *DB, scan func(scanner) (T, error), query string, args ...any) (all []T, err error) {
-	err = withFreshPlan(func() error {
+	err = d.reading(ctx, query, func() error {
 		switch {
 		case d.pool == nil || slices.ContainsFunc(args, isList):
 			all, err = collect(d.read.WithContext(ctx).Raw(query, args...), scan)

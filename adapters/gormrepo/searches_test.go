@@ -150,6 +150,30 @@ func TestALookWaitsForNobody(t *testing.T) {
 	}
 }
 
+// TestAReadThatWasCut: a read that meets the end of its connection is done again. The
+// server is told to end all sessions, and it is not waited for that.
+func TestAReadThatWasCut(t *testing.T) {
+	url := pgtest.Migrated(t)
+	db := openURL(t, url, gormrepo.PoolOptions{MaxConns: 4})
+	other := connect(t, url)
+	ann := addUser(t, db)
+	find := ports.ProductQuery{Visible: access.Everything, Limit: 20}
+	for i := range 30 {
+		if _, err := db.Users().Find(t.Context(), ann.ID()); err != nil {
+			t.Fatalf("%d: Find = %v", i, err)
+		}
+		if _, err := other.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Users().Find(t.Context(), ann.ID()); err != nil {
+			t.Fatalf("%d: Find after the cut = %v", i, err)
+		}
+		if _, err := db.Products().List(t.Context(), find); err != nil {
+			t.Fatalf("%d: List after the cut = %v", i, err)
+		}
+	}
+}
+
 // TestConnectionsThatWereCut: after the server has ended every session, the next
 // write is carried out all the same. Without a look at the connection it fails,
 // unless that was idle for so long that pgx tries it first.
