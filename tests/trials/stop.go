@@ -147,7 +147,7 @@ func panics(a *trial) error {
 		return err
 	}
 	a.program = program
-	nodes, err := a.pair()
+	nodes, err := a.pair("GATEHOUSE_LOG_LEVEL=debug") // where each failure to tell a subscriber is told
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func panics(a *trial) error {
 	said := func() int {
 		return strings.Count(nodes[0].said(), subscriberSays) + strings.Count(nodes[1].said(), subscriberSays)
 	}
-	for range 300 {
+	for range 600 {
 		if said() > 0 {
 			break
 		}
