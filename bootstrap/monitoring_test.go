@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gatehouse/bootstrap"
+	"gatehouse/tests/pgtest"
 )
 
 // scrape is what the private listener of a node shows under /metrics.
@@ -181,4 +182,22 @@ func (h notice) Handle(_ context.Context, r slog.Record) error {
 		h.then()
 	}
 	return nil
+}
+
+// TestMetricsOverPostgres: the pool and the session cache are those that are read.
+func TestMetricsOverPostgres(t *testing.T) {
+	n := start(t, monitored(t, "GATEHOUSE_DATABASE_URL="+pgtest.Database(t), "GATEHOUSE_DATABASE_MAX_CONNECTIONS=7", "GATEHOUSE_SESSION_CACHE=1s"))
+	newCaller(t, n).want(200, "GET", "/products", "")
+	text := scrape(t, n)
+	shows(t, text,
+		`gatehouse_db_connections_max{pool="postgres"} 6`, // and one that the cache listens on
+		`gatehouse_session_cache_entries 0`,
+		`gatehouse_session_cache_hits_total 0`,
+		`gatehouse_component_state{component="database",state="ok"} 1`,
+	)
+	for _, name := range []string{"gatehouse_db_connections_opened_total", "gatehouse_db_connections_idle"} {
+		if !strings.Contains(text, name+`{pool="postgres"} `) || strings.Contains(text, name+`{pool="postgres"} 0`) {
+			t.Errorf("/metrics says nothing of %s, or that there is none", name)
+		}
+	}
 }
