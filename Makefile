@@ -72,4 +72,4 @@ matrix: ## make docs/matrix.md of adapters/httpapi/httptests/matrix.txt
 	$(GO) test ./adapters/httpapi -run '^TestMatrixPage$$' -update
 
 build: ## make bin/gatehouse, one static file
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X gatehouse/bootstrap.version=$(VERSION)" -o bin/gatehouse .
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X gatehouse/bootstrap.version=$(VERSION)" -o bin/gatehouse .

@@ -32,11 +32,13 @@ const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// built builds the program once for all tests.
+// built builds the program once for all tests, as it is released: one static file.
 var built = sync.OnceValues(func() (string, error) {
 	// The folder goes with the test binary's own, which "go test" deletes.
 	path := filepath.Join(filepath.Dir(os.Args[0]), "gatehouse-under-test")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "gatehouse").CombinedOutput()
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "gatehouse")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -161,7 +163,13 @@ func (w *world) serve(environ ...string) *process {
 // node has few connections: on a small machine that has other work, two times
 // ten at once are not made in the time that a connection may take.
 func (w *world) tryServe(environ ...string) *process {
-	cmd, said := w.command([]string{"serve"}, append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_DATABASE_MAX_CONNECTIONS=4"}, environ...)...)
+	cmd, _ := w.command([]string{"serve"}, append([]string{"GATEHOUSE_LISTEN=127.0.0.1:0", "GATEHOUSE_DATABASE_MAX_CONNECTIONS=4"}, environ...)...)
+	return w.start(cmd)
+}
+
+// start starts what [world.command] gave as tryServe does.
+func (w *world) start(cmd *exec.Cmd) *process {
+	said, _ := cmd.Stdout.(*output)
 	if err := cmd.Start(); err != nil {
 		w.Error(err)
 		return nil
