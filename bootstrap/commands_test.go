@@ -77,7 +77,7 @@ func TestHelp(t *testing.T) {
 	l.want(0, "", words("--help"), "Usage: gatehouse <command>")
 	for _, command := range []string{
 		"serve", "demo", "user", "user create", "user list", "user set-roles", "user enable", "user disable", "policy", "policy list", "policy add", "policy remove", "policy load", "policy export", "policy history", "policy rollback", "policy check", "audit", "audit show", "audit verify",
-		"migrate", "migrate up", "migrate down", "migrate status", "config", "config print", "config example", "health", "version",
+		"migrate", "migrate up", "migrate down", "migrate status", "backup", "config", "config print", "config example", "health", "version",
 	} {
 		l.want(0, "", words(command+" --help"), "Usage: gatehouse "+command)
 	}
@@ -415,4 +415,32 @@ func TestPolicyPreviewCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBackupRefuses: what it cannot copy it says, and leaves nothing behind.
+func TestBackupRefuses(t *testing.T) {
+	l := newLine(t)
+	l.want(1, "", words("backup copy.db"), "no backup was made", "gatehouse.db")
+	l.want(1, "", words("backup copy.db --database-url memory:"), "keeps nothing")
+	l.want(1, "", words("backup copy.db --database-url postgres://nobody@127.0.0.1:1/none"), "pg_dump")
+	if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+		t.Errorf("there are %v, %v", files, err)
+	}
+	l.want(0, "", words("migrate up"), "applied")
+	if err := os.WriteFile("copy.db", []byte("of value"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.want(1, "", words("backup copy.db"), "no backup was made", "exists")
+	if text, err := os.ReadFile("copy.db"); err != nil || string(text) != "of value" {
+		t.Errorf("what was there became %q, %v", text, err)
+	}
+	if err := os.WriteFile("broken.db", []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.want(1, "", words("backup other.db --database-url sqlite:broken.db"), "no backup was made")
+	if _, err := os.Stat("other.db"); err == nil {
+		t.Error("half a backup is left behind")
+	}
+	l.want(0, "", words("backup whole.db"), "whole.db")
+	l.want(0, "", words("audit verify --database-url sqlite:whole.db"), "holds")
 }

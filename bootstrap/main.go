@@ -38,6 +38,7 @@ type commands struct {
 	Policy  policyCommands `cmd:"" help:"Show, change and check who may do what."`
 	Audit   auditCommands  `cmd:"" help:"Check the audit log."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date, or back."`
+	Backup  backupCommand  `cmd:"" help:"Copy the SQLite file while it is served from."`
 	Config  configCommands `cmd:"" help:"Show the configuration."`
 	Health  healthCommand  `cmd:"" help:"Ask a running service whether it is well."`
 	Version versionCommand `cmd:"" help:"Print the version."`
