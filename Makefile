@@ -3,6 +3,7 @@
 
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+PROGRAM     ?= bin/gatehouse
 FUZZTIME    ?= 1m
 # The race detector needs cgo and a C compiler; where there is none, everything
 # else is tested all the same.
@@ -16,10 +17,10 @@ WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(pa
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench attacks test-faults scale demo matrix build
+.PHONY: help run test check lint fuzz bench attacks test-faults scale demo matrix build release release-check
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## serve on http://localhost:8080 with a data file under data/
 	$(GO) run . serve
@@ -72,4 +73,11 @@ matrix: ## make docs/matrix.md of adapters/httpapi/httptests/matrix.txt
 	$(GO) test ./adapters/httpapi -run '^TestMatrixPage$$' -update
 
 build: ## make bin/gatehouse, one static file
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X gatehouse/bootstrap.version=$(VERSION)" -o bin/gatehouse .
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X gatehouse/bootstrap.version=$(VERSION)" -o $(PROGRAM) .
+
+release: ## make dist/: archives for Linux and macOS, sums, a list of what is in them
+	$(GO) run ./tests/release -version "$(VERSION)"
+
+release-check: ## make release twice, the second time elsewhere, and compare
+	$(GO) run ./tests/release -version "$(VERSION)" -again
+
