@@ -31,7 +31,7 @@ func TestEmptyRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"GATEHOUSE_LISTEN=" + address[strings.LastIndexByte(address, ':'):]}
+	environ := []string{"GATEHOUSE_LISTEN=" + address[strings.LastIndexByte(address, ':'):], calm}
 	for name, value := range image.Env {
 		if name != "GATEHOUSE_LISTEN" {
 			environ = append(environ, name+"="+value)
