@@ -195,9 +195,8 @@ func TestMetricsOverPostgres(t *testing.T) {
 		`gatehouse_session_cache_hits_total 0`,
 		`gatehouse_component_state{component="database",state="ok"} 1`,
 	)
-	for _, name := range []string{"gatehouse_db_connections_opened_total", "gatehouse_db_connections_idle"} {
-		if !strings.Contains(text, name+`{pool="postgres"} `) || strings.Contains(text, name+`{pool="postgres"} 0`) {
-			t.Errorf("/metrics says nothing of %s, or that there is none", name)
-		}
+	// Whether one of them is idle just now depends on what the background does.
+	if opened := `gatehouse_db_connections_opened_total{pool="postgres"} `; !strings.Contains(text, opened) || strings.Contains(text, opened+"0\n") {
+		t.Error("/metrics says that no connection was opened")
 	}
 }
