@@ -8,10 +8,11 @@ FUZZTIME    ?= 1m
 # The race detector needs cgo and a C compiler; where there is none, everything
 # else is tested all the same.
 RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
-# Where memory is shared, in our code and in what it calls, accesses are watched.
-# These only compute, each on memory of its own under a lock of its caller's, and
-# take most of the time that there is: SQLite, which was compiled to Go, and
-# the hash functions.
+# Accesses are watched in our code and in what it shares memory with. These only
+# compute, on memory of their own under a lock of their caller's, and take most of
+# the time that there is: SQLite, which was compiled to Go, and the hash
+# functions. What is not watched orders nothing for what is, so nothing that locks
+# or has atomics of its own belongs here: it would show races that are none.
 UNWATCHED    = github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b
 WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(package)=-race=false))
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	storage "github.com/gofiber/storage/redis/v3"
@@ -71,7 +72,7 @@ func OpenRedis(ctx context.Context, o RedisOptions, owners Owners) (*RedisSessio
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	redis.SetLogger(quiet{})
+	hush()
 	s := &RedisSessions{storage.NewFromConnection(client(o)), owners, o.Timeout, o.Log}
 	if err := s.Check(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -81,6 +82,10 @@ func OpenRedis(ctx context.Context, o RedisOptions, owners Owners) (*RedisSessio
 	}
 	return s, nil
 }
+
+// hush is done once: the client reads its logger, a global, without a lock, and
+// those that another client leaves behind still do.
+var hush = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
 // quiet drops what the client would print on standard error: whatever it is, a
 // command has failed too and says so.
