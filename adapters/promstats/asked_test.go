@@ -46,7 +46,7 @@ func TestWhatWaits(t *testing.T) {
 	s, b := promstats.New(""), box{asked: &atomic.Int64{}}
 	s.Outbox(b, at(noon))
 	s.Backlogs(queue{err: b.err}, at(noon))
-	s.Health(map[string]ports.Health{"database": health{}, "policy": health{&ports.Degraded{Says: "x", Err: failing}}, "sessions": health{away}})
+	s.Health(map[string]ports.Health{"database": health{}, "policy": health{&ports.Degraded{Says: "x", Err: errFailing}}, "sessions": health{away}})
 	s.Policy(func() promstats.Policy { return promstats.Policy{Version: 7, Bad: 8} })
 	s.Hashing(func() promstats.Hashing { return promstats.Hashing{Slots: 1, InFlight: 1, Waiting: 5} })
 	s.Cache(func() promstats.Cache {
@@ -73,7 +73,7 @@ func TestWhatWaits(t *testing.T) {
 // TestAnOutageIsNoZero: what cannot be known is not shown, and that it could not
 // be known is counted.
 func TestAnOutageIsNoZero(t *testing.T) {
-	s, b := promstats.New(""), box{asked: &atomic.Int64{}, err: fault.Outage(failing)}
+	s, b := promstats.New(""), box{asked: &atomic.Int64{}, err: fault.Outage(errFailing)}
 	s.Outbox(b, at(noon))
 	s.Backlogs(queue{err: b.err}, at(noon))
 	shown(t, s)

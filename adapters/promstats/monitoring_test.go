@@ -18,7 +18,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"gatehouse/adapters/memory"
@@ -252,14 +251,14 @@ func selects(s *parser.VectorSelector, families map[string]*dto.MetricFamily) ([
 			has[l.GetName()] = l.GetValue()
 		}
 		for _, matcher := range s.LabelMatchers {
-			if matcher.Name != labels.MetricName && !slices.Contains(ofPrometheus, matcher.Name) && !matcher.Matches(has[matcher.Name]) {
+			if matcher.Name != model.MetricNameLabel && !slices.Contains(ofPrometheus, matcher.Name) && !matcher.Matches(has[matcher.Name]) {
 				return false
 			}
 		}
 		return true
 	}
 	for _, matcher := range s.LabelMatchers {
-		if matcher.Name != labels.MetricName && !slices.Contains(append(named(f), ofPrometheus...), matcher.Name) {
+		if matcher.Name != model.MetricNameLabel && !slices.Contains(append(named(f), ofPrometheus...), matcher.Name) {
 			return nil, fmt.Errorf("%s has no label %q", s.Name, matcher.Name)
 		}
 	}

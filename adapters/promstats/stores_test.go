@@ -128,14 +128,14 @@ type rightsOf struct{ rights access.Rights }
 func (r rightsOf) Rights(context.Context, access.Actor) (access.Rights, error) { return r.rights, nil }
 
 var (
-	failing = errors.New("no")
-	away    = fault.Outage(failing)
+	errFailing = errors.New("no")
+	away       = fault.Outage(errFailing)
 )
 
 func TestWhatHappensIsCounted(t *testing.T) {
 	ctx, s := t.Context(), promstats.New("")
 	was := answers{ended: make([]session.Session, 3)}
-	sessions, broken := s.Sessions(was), s.Sessions(answers{err: failing})
+	sessions, broken := s.Sessions(was), s.Sessions(answers{err: errFailing})
 	full := session.Begin(session.Start{Methods: session.ByPassword}, session.DefaultLifetime, time.Now())
 	pending := session.Begin(session.Start{}, session.DefaultLifetime, time.Now())
 	_, _, _ = sessions.Add(ctx, full), sessions.Add(ctx, pending), broken.Add(ctx, full)
@@ -148,7 +148,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	_, _ = directory.Trim(ctx, user.ID{}, 1, because(session.LimitReached))
 	_, _ = directory.Prune(ctx, time.Now(), 10)
 
-	for _, book := range []ports.Ledger{s.Ledger(was), s.Ledger(answers{err: failing})} {
+	for _, book := range []ports.Ledger{s.Ledger(was), s.Ledger(answers{err: errFailing})} {
 		_ = book.Record(ctx, ports.Along{Audit: []audit.Entry{
 			{Event: audit.SignedIn}, {Event: audit.SignInAwaits}, {Event: audit.FactorFailed}, {Event: audit.SignInThrottled},
 			{Event: audit.SignInFailed, Detail: map[string]string{"reason": "password"}},
@@ -156,11 +156,11 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		}})
 	}
 
-	for _, err := range []error{nil, failing, away, away} {
+	for _, err := range []error{nil, errFailing, away, away} {
 		_, _ = s.Hasher(answers{err: err}).Verify(ctx, user.Password{}, user.PasswordHash{})
 	}
 
-	for _, a := range []answers{{allowed: true}, {}, {}, {err: failing}} {
+	for _, a := range []answers{{allowed: true}, {}, {}, {err: errFailing}} {
 		rights, err := s.Authorizer(rightsOf{a}).Rights(ctx, access.Anonymous())
 		if err != nil {
 			t.Fatal(err)

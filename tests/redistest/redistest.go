@@ -107,7 +107,7 @@ func binary() (string, error) {
 	if name, ok := installed(); ok {
 		return name, nil
 	}
-	return "", errors.New("Redis was installed, and yet there is no redis-server")
+	return "", errors.New("there is no redis-server, though it was installed")
 }
 
 func installed() (string, bool) {
