@@ -128,7 +128,7 @@ func (r *record) surplus(from time.Time) *load {
 // notice that a statement was given up, more of it if it has no time.
 func (a *trial) mostConnections(ctx context.Context, nodes []*node, d time.Duration) (most, ending int, err error) {
 	for deadline := time.Now().Add(d); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		rows, err := a.db.Query(a.ctx, `SELECT client_port FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()`)
+		rows, err := a.db.Query(a.ctx, `SELECT client_port FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database() AND client_port IS NOT NULL`)
 		if err != nil {
 			return most, ending, err
 		}
