@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/tests/debian"
 )
 
 // figures are what one round, or the median of rounds, came to.
@@ -252,14 +254,9 @@ func needWrk() error {
 	if _, err := exec.LookPath("wrk"); err == nil {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return errors.New("wrk is missing: install it (Debian: apt-get install wrk) and repeat")
-	}
 	fmt.Fprintln(os.Stderr, "bench: installing wrk")
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "wrk"}} {
-		if out, err := exec.Command("apt-get", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("installing wrk: %w\n%s", err, out)
-		}
+	if err := debian.Install("wrk"); err != nil {
+		return fmt.Errorf("wrk is missing: install it (Debian: apt-get install wrk) and repeat: %w", err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/tests/debian"
 	"gatehouse/tests/pgtest"
 )
 
@@ -68,17 +69,18 @@ func pgbouncer(t *testing.T, direct string) string {
 	if err != nil {
 		program, err = exec.LookPath("/usr/sbin/pgbouncer")
 	}
-	if err != nil && os.Geteuid() == 0 {
-		cmd := exec.Command("apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "pgbouncer")
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1") // and not started
-		_ = cmd.Run()                                                                  // what is missing then is told below
-		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+	if err != nil {
+		if failed := debian.Install("pgbouncer"); failed != nil {
+			err = failed
+		} else {
+			program, err = exec.LookPath("/usr/sbin/pgbouncer")
+		}
 	}
 	if err != nil {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no pgbouncer")
+			t.Fatalf("there is no pgbouncer: %v", err)
 		}
-		t.Skip("there is no pgbouncer: apt-get install pgbouncer")
+		t.Skipf("there is no pgbouncer: %v", err)
 	}
 	u, err := url.Parse(direct)
 	if err != nil {

@@ -1,7 +1,6 @@
 package packaging_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/tests/debian"
 	"gatehouse/tests/packaging"
 )
 
@@ -99,22 +99,4 @@ func systemdAnalyze(t *testing.T) string {
 }
 
 // install installs systemd's programs on Debian and its kin; nothing is started.
-var install = sync.OnceValue(func() error {
-	if os.Geteuid() != 0 {
-		return errors.New("only root could install it")
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"update"},
-		{"-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "systemd"},
-	} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	return nil
-})
+var install = sync.OnceValue(func() error { return debian.Install("systemd") })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gatehouse/tests/debian"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,26 +59,7 @@ func executable(folder, name string) bool {
 }
 
 // install installs PostgreSQL on Debian and its kin, once for each process.
-var install = sync.OnceValue(func() error {
-	if os.Geteuid() != 0 {
-		return errors.New("only root could install it")
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"update"},
-		// Test binaries run side by side: one waits for the other.
-		{"-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "postgresql"},
-	} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	return nil
-})
+var install = sync.OnceValue(func() error { return debian.Install("postgresql") })
 
 // place is the folder for clusters. That of Linux for shared memory is preferred unless TMPDIR says otherwise: files
 // are made and deleted there by the thousand, and nothing is to outlive the

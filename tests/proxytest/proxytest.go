@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"gatehouse/tests/debian"
 	"net"
 	"os"
 	"os/exec"
@@ -148,25 +149,7 @@ func installed() (string, bool) {
 }
 
 // install installs HAProxy on Debian and its kin, once for each process.
-var install = sync.OnceValue(func() error {
-	if os.Geteuid() != 0 {
-		return errors.New("only root could install it")
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"update"},
-		{"-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "haproxy"},
-	} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	return nil
-})
+var install = sync.OnceValue(func() error { return debian.Install("haproxy") })
 
 // output is what a process says; it may be read while it is written.
 type output struct {

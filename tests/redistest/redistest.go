@@ -15,6 +15,7 @@ package redistest
 import (
 	"errors"
 	"fmt"
+	"gatehouse/tests/debian"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,23 +134,4 @@ func sweep() {
 }
 
 // install installs Redis on Debian and its kin, once for each process.
-var install = sync.OnceValue(func() error {
-	if os.Geteuid() != 0 {
-		return errors.New("only root could install it")
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"update"},
-		// Test binaries run side by side: one waits for the other.
-		{"-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "redis-server"},
-	} {
-		cmd := exec.Command("apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1") // and not started
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	return nil
-})
+var install = sync.OnceValue(func() error { return debian.Install("redis-server") })
