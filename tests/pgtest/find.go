@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"gatehouse/tests/debian"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+
+	"gatehouse/tests/debian"
 )
 
 // prefix begins the name of a cluster's folder; the id of the process that made

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"gatehouse/tests/debian"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gatehouse/tests/debian"
 )
 
 // Nodes is how many nodes the file names.

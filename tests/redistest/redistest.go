@@ -15,7 +15,6 @@ package redistest
 import (
 	"errors"
 	"fmt"
-	"gatehouse/tests/debian"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gatehouse/tests/debian"
 )
 
 // shared is the server of this test binary, started by who needs it first.
