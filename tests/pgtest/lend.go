@@ -165,8 +165,8 @@ CREATE FUNCTION pristine.restore() RETURNS text LANGUAGE plpgsql AS $$ DECLARE t
 	PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
 		FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL AND sequencename NOT LIKE 'goose%';
 	SELECT concat_ws(' ',
-		(SELECT string_agg(c.oid::text, ',' ORDER BY c.oid) FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace),
-		(SELECT sum(a.attnum * (a.attrelid::bigint % 1000)) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+		(SELECT string_agg(c.oid::text || c.relname, ',' ORDER BY c.oid) FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace),
+		(SELECT sum(hashtext(a.attname || a.attnum || ':' || a.attrelid)) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 			WHERE c.relnamespace = 'public'::regnamespace AND NOT a.attisdropped),
 		(SELECT sum(oid::bigint) FROM pg_constraint), (SELECT sum(oid::bigint + ascii(tgenabled)) FROM pg_trigger),
 		(SELECT string_agg(oid::text || ':' || xmin::text, ',' ORDER BY oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace)

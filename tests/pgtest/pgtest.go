@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -132,8 +133,11 @@ func template(admin string) (string, error) {
 	if err := copied(admin, name, "template1"); err != nil {
 		return "", err
 	}
+	if err := migrate(within(admin, name)); err != nil {
+		return "", errors.Join(err, dropped(admin, name))
+	}
 	shared.template = name
-	return name, migrate(within(admin, name))
+	return name, nil
 }
 
 func migrate(url string) error {

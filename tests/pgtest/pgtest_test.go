@@ -260,7 +260,7 @@ func TestLender(t *testing.T) {
 	n := 1
 	for _, alter := range []string{
 		"DROP TABLE policy_state", "ALTER TABLE users DROP COLUMN name CASCADE", "ALTER TABLE users ADD extra int", "CREATE TABLE more ()",
-		"ALTER TABLE users DISABLE TRIGGER ALL",
+		"ALTER TABLE users DISABLE TRIGGER ALL", "ALTER TABLE policy_state RENAME TO gone", "ALTER TABLE policy_state RENAME version TO gone",
 	} {
 		lent(run(alter))
 		n++
