@@ -8,7 +8,9 @@
 // request costs in the application and in PostgreSQL.
 //
 // Run it by `make bench`, which starts PostgreSQL and names it in
-// TEST_DATABASE_URL. Settings: BENCH_ROUNDS (3), BENCH_SECONDS (5) a round.
+// TEST_DATABASE_URL. Settings: BENCH_ROUNDS (3), BENCH_SECONDS (5) a round,
+// BENCH_CASES (a regular expression of the cases wanted; all, and the flood,
+// without), BENCH_PROFILE (a folder for a CPU profile of the service in each case).
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -51,10 +54,17 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer b.close()
+	wanted, err := regexp.Compile(os.Getenv("BENCH_CASES"))
+	if err != nil {
+		return fmt.Errorf("BENCH_CASES: %w", err)
+	}
 	rounds, each := setting("BENCH_ROUNDS", 3), time.Duration(setting("BENCH_SECONDS", 5))*time.Second
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(out, "\t\trequests/s\tp50\tp99\tCPU app\tCPU PostgreSQL\tof the floor\t\n")
 	for _, c := range b.cases() {
+		if !wanted.MatchString(c.name) {
+			continue
+		}
 		ours, floor, err := b.compare(ctx, c, rounds, each)
 		if err != nil {
 			return err
@@ -64,6 +74,9 @@ func bench(ctx context.Context) error {
 	}
 	if err := out.Flush(); err != nil {
 		return err
+	}
+	if wanted.String() != "" {
+		return nil
 	}
 	ours, floor, err := b.flood(ctx, rounds, each)
 	if err != nil {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -41,6 +44,7 @@ func (b *stage) cases() []testCase {
 	)
 	return []testCase{
 		{"GET /me", `wrk.format("GET", "/me", {Cookie = pick(cookies)})`, `wrk.format("GET", "/users/" .. pick(users))`, connections, false},
+		{"the same, one at a time", `wrk.format("GET", "/me", {Cookie = pick(cookies)})`, `wrk.format("GET", "/users/" .. pick(users))`, 1, false},
 		{"GET /products/{id}", `wrk.format("GET", "/products/" .. products[n], {Cookie = pick(cookies)})`, anonymous, connections, false},
 		{"the same, anonymous", anonymous, anonymous, connections, false},
 		{"GET /products?limit=20", `wrk.format("GET", "/products?limit=20", {Cookie = pick(cookies)})`, `wrk.format("GET", "/products?limit=20")`, connections, false},
@@ -115,9 +119,14 @@ func median(all []figures) figures {
 	return all[len(all)/2]
 }
 
-func (b *stage) round(ctx context.Context, p *process, c testCase, request string, each time.Duration) (figures, error) {
+func (b *stage) round(ctx context.Context, p *process, c testCase, request string, each time.Duration) (f figures, err error) {
 	if _, err := b.wrk(ctx, p, c, request, time.Second); err != nil { // warms up
 		return figures{}, err
+	}
+	if b.profiles != "" && p == b.ours {
+		written := make(chan error, 1)
+		go func() { written <- b.profile(ctx, c.name, each) }()
+		defer func() { err = errors.Join(err, <-written) }()
 	}
 	app, db := cpu(p.cmd.Process.Pid), b.databaseCPU(ctx)
 	report, err := b.wrk(ctx, p, c, request, each)
@@ -128,6 +137,29 @@ func (b *stage) round(ctx context.Context, p *process, c testCase, request strin
 	f.appCPU = (cpu(p.cmd.Process.Pid) - app) * 1000 / requests
 	f.dbCPU = (b.databaseCPU(ctx) - db) * 1000 / requests
 	return f, err
+}
+
+// profile writes down where the service's CPU time goes for a while, for
+// `go tool pprof`.
+func (b *stage) profile(ctx context.Context, name string, d time.Duration) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.private, int(d.Seconds())), nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return err
+	}
+	name = regexp.MustCompile("[^a-zA-Z]+").ReplaceAllString(name, "_")
+	return os.WriteFile(filepath.Join(b.profiles, strings.Trim(name, "_")+".pprof"), text, 0o644)
 }
 
 // lua gives wrk's script. Requests that are the same again are put together once,

@@ -22,18 +22,19 @@ import (
 
 // stage is the database, the two processes and what they can be asked for.
 type stage struct {
-	folder, database string
-	admin            *pgx.Conn // to the server
-	db               *pgx.Conn // to the database
-	ours, floor      *process
-	cookieName       string
-	salt             [16]byte // of the tokens
-	cookies          []string
-	userIDs          []string
-	products, owned  []string // owned has a cookie of the owner of each product
-	seeded           time.Duration
-	ready            []time.Duration // start times
-	idle             float64         // MiB, after the start over a filled database
+	folder, database  string
+	admin             *pgx.Conn // to the server
+	db                *pgx.Conn // to the database
+	ours, floor       *process
+	profiles, private string // where profiles go to and come from, if they are wanted
+	cookieName        string
+	salt              [16]byte // of the tokens
+	cookies           []string
+	userIDs           []string
+	products, owned   []string // owned has a cookie of the owner of each product
+	seeded            time.Duration
+	ready             []time.Duration // start times
+	idle              float64         // MiB, after the start over a filled database
 }
 
 // process is one of the servers.
@@ -71,6 +72,11 @@ func (b *stage) open(ctx context.Context, server string) (err error) {
 	if b.db, err = pgx.Connect(ctx, b.database); err != nil {
 		return err
 	}
+	if b.profiles = os.Getenv("BENCH_PROFILE"); b.profiles != "" {
+		if b.private, err = freeAddress(); err != nil {
+			return err
+		}
+	}
 	program := filepath.Join(b.folder, "gatehouse")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		return fmt.Errorf("building the service: %w\n%s", err, out)
@@ -80,6 +86,9 @@ func (b *stage) open(ctx context.Context, server string) (err error) {
 		b.ours, err = launch(ctx, b.folder, "/livez", func(listen string) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, program, "serve")
 			cmd.Env = append(append(os.Environ(), "GATEHOUSE_LISTEN="+listen, "GATEHOUSE_DATABASE_URL="+b.database, "GATEHOUSE_LOG_LEVEL=info"), unthrottled...)
+			if b.profiles != "" {
+				cmd.Env = append(cmd.Env, "GATEHOUSE_METRICS_LISTEN="+b.private)
+			}
 			return cmd
 		})
 		b.ready = append(b.ready, time.Since(begun))
@@ -153,15 +162,20 @@ func (b *stage) close() {
 	_ = os.RemoveAll(b.folder)
 }
 
+// freeAddress is one where nobody listens.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
 // launch starts a server on a free port, its log going to a file, and waits
 // until it answers.
 func launch(ctx context.Context, folder, path string, command func(listen string) *exec.Cmd) (*process, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	listen, err := freeAddress()
 	if err != nil {
-		return nil, err
-	}
-	listen := ln.Addr().String()
-	if err := ln.Close(); err != nil {
 		return nil, err
 	}
 	p := &process{cmd: command(listen), url: "http://" + listen}
