@@ -27,7 +27,7 @@ var steps = []string{
 	"0001_users.sql", "0002_products.sql", "0003_policies.sql", "0004_user_sessions.sql", "0005_past_sessions.sql",
 	"0006_audit_log.sql", "0007_mail.sql", "0008_second_factors.sql", "0009_throttles.sql", "0010_server_keys.sql", "0011_policy_versions.sql",
 	"0012_product_grants.sql", "0013_idempotency_keys.sql", "0014_product_events.sql", "0015_search_index.sql",
-	"0016_administration.sql", "0017_session_cache.sql",
+	"0016_administration.sql", "0017_session_cache.sql", "0018_shared_products.sql",
 }
 
 // tables are the tables that are the same over both databases; only the

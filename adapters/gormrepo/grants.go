@@ -16,9 +16,11 @@ import (
 
 // The grants of a product are read with its row, as JSON, so that one statement
 // gives all that a decision needs. The databases differ in the names of their
-// functions, and in how a time looks in JSON.
+// functions, and in how a time looks in JSON. On PostgreSQL nobody looks for grants
+// where there never were any, which a trigger tells (migration 0018): twenty looks
+// were a third of what a page costs there.
 const (
-	grantsOnPostgres = "(SELECT json_agg(json_build_object('user', g.user_id, 'role', g.role, 'at', g.created_at))::text" + ofProduct
+	grantsOnPostgres = "CASE WHEN sharing > 0 THEN (SELECT json_agg(json_build_object('user', g.user_id, 'role', g.role, 'at', g.created_at))::text" + ofProduct + " END"
 	grantsOnSQLite   = "(SELECT json_group_array(json_object('user', g.user_id, 'role', g.role, 'at', g.created_at))" + ofProduct
 	ofProduct        = " FROM product_grants g WHERE g.product_id = products.id)"
 )
