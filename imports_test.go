@@ -50,9 +50,10 @@ var rooms = []room{
 	{folder: "adapters/httpapi", ours: []string{"domain/...", "ports", "application/..."}, others: []string{
 		"github.com/gofiber/fiber/v2/...", "github.com/valyala/fasthttp/...", "github.com/go-json-experiment/json/...", "github.com/swaggest/swgui/...", "golang.org/x/text/language"}},
 	{folder: "adapters/httpapi/httptests", ours: []string{"domain/...", "ports", "application/...", "adapters/httpapi", "adapters/memory"}, others: []string{"..."}},
-	{folder: "adapters/gormrepo", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
+	{folder: "adapters/batch"},
+	{folder: "adapters/gormrepo", ours: []string{"domain/...", "ports", "migrations", "adapters/batch"}, others: []string{
 		"gorm.io/...", "github.com/jackc/...", "github.com/ncruces/go-sqlite3/..."}},
-	{folder: "adapters/fiberstore", ours: []string{"domain/...", "ports", "migrations"}, others: []string{
+	{folder: "adapters/fiberstore", ours: []string{"domain/...", "ports", "migrations", "adapters/batch"}, others: []string{
 		"github.com/gofiber/storage/...", "github.com/jackc/...", "github.com/redis/go-redis/v9/..."}},
 	{folder: "adapters/casbinauthz", ours: []string{"domain/...", "ports"}, others: []string{"github.com/casbin/casbin/v2/..."}},
 	{folder: "adapters/argon2id", ours: []string{"domain/...", "ports"}, others: []string{"golang.org/x/crypto/argon2"}},

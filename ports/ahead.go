@@ -15,11 +15,17 @@ import (
 //
 // Being of one request, it is for one goroutine.
 type Ahead struct {
-	id      product.ID
-	product product.Product
-	own     any
-	err     error
-	kept    bool
+	id    product.ID
+	found Found
+	kept  bool
+}
+
+// Found is what was found of a product: it, with what the store wants to know
+// besides, or fault.NotFound.
+type Found struct {
+	Product product.Product
+	Own     any
+	Err     error
 }
 
 type aheadKey struct{}
@@ -41,11 +47,8 @@ func AheadOf(ctx context.Context) *Ahead {
 // ID is the product's.
 func (a *Ahead) ID() product.ID { return a.id }
 
-// Keep keeps what was found of the product: it, with what the store wants to know
-// besides, or fault.NotFound.
-func (a *Ahead) Keep(p product.Product, own any, err error) {
-	a.product, a.own, a.err, a.kept = p, own, err, true
-}
+// Keep keeps what was found of the product.
+func (a *Ahead) Keep(f Found) { a.found, a.kept = f, true }
 
 // TakeAhead returns what was kept of the product, if it was, and forgets it:
 // whoever asks again wants to know anew.
@@ -54,7 +57,7 @@ func TakeAhead(ctx context.Context, id product.ID) (p product.Product, own any, 
 	if a == nil || !a.kept || a.id != id {
 		return product.Product{}, nil, false, nil
 	}
-	p, own, err = a.product, a.own, a.err
-	a.product, a.own, a.id = product.Product{}, nil, product.ID{}
-	return p, own, true, err
+	f := a.found
+	a.found, a.id = Found{}, product.ID{}
+	return f.Product, f.Own, true, f.Err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"gatehouse/adapters/batch"
 	"gatehouse/ports"
 )
 
@@ -42,21 +43,23 @@ var (
 
 // Sessions keeps the sessions. Open it with [OpenPostgres].
 type Sessions struct {
-	storage *storage.Storage
-	ahead   ProductAhead // nil where nobody reads ahead
+	storage       *storage.Storage
+	ahead         ProductAhead // nil where nobody reads ahead
+	resumingAhead resuming
 
-	resumeAhead string // the statement that resumes a session and reads ahead
+	alone       *batch.Loader[wanted, found] // resumes sessions
+	withProduct *batch.Loader[wanted, found] // the same, and reads ahead
 }
 
 // ProductAhead reads a product in the statement by which a session is resumed
 // (ports.Ahead). Whoever keeps the products knows how.
 type ProductAhead interface {
-	// Query gives the one row of the product whose id is in the parameter, or
+	// Query gives the one row of the product that has the id, an expression, or
 	// none. Its first column is never NULL.
-	Query(parameter string) string
+	Query(id string) string
 	// Scan reads a row: into dest the columns before the one called at, and those
-	// of the query, all NULL if it gave none, as the product that is kept in a.
-	Scan(rows pgx.Rows, at int, dest []any, a *ports.Ahead) error
+	// of the query, all NULL if it gave none, as what was found.
+	Scan(rows pgx.Rows, at int, dest []any) (ports.Found, error)
 }
 
 // OpenPostgres returns the sessions in the table user_sessions of the pool's
@@ -84,8 +87,10 @@ func OpenPostgres(ctx context.Context, pool *pgxpool.Pool, ahead ProductAhead) (
 	}
 	sessions := &Sessions{storage: s, ahead: ahead}
 	if ahead != nil {
-		sessions.resumeAhead = resumeColumns + ", p.*" + resumeFrom + " LEFT JOIN LATERAL (" + ahead.Query("$2") + ") p ON TRUE WHERE s.k = $1"
+		sessions.resumingAhead = resumingAhead(ahead)
 	}
+	sessions.alone = batch.New(batch.Ways, batch.Width, sessions.resumeAll)
+	sessions.withProduct = batch.New(batch.Ways, batch.Width, sessions.resumeAllAhead)
 	return sessions, nil
 }
 

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
+	"gatehouse/adapters/batch"
 	"gatehouse/domain/fault"
+	"gatehouse/domain/product"
 	"gatehouse/domain/session"
 	"gatehouse/domain/user"
 	"gatehouse/ports"
@@ -32,57 +35,148 @@ func expiry(s session.Session, now time.Time) time.Duration {
 	return max(left.Truncate(time.Second), 0) + 2*time.Second
 }
 
-const (
-	resumeColumns = "SELECT s.v, (SELECT version FROM policy_state), " + ownerColumns
-	resumeFrom    = " FROM user_sessions s JOIN users u ON u.id = s.user_id"
-	resume        = resumeColumns + resumeFrom + " WHERE s.k = $1"
-)
-
 // Resume reads the session, its user and the policy version with one statement,
-// and with the same one what the request will want (ports.Ahead).
+// and with the same one what the request will want (ports.Ahead). Requests that
+// come at the same moment share it.
 func (s *Sessions) Resume(ctx context.Context, k session.Key) (session.Resumed, error) {
-	var value []byte
-	var owner ownerRow
-	var version *int64
-	dest := append(append(make([]any, 0, 32), &value, &version), owner.fields()...)
-	err := s.reading(ctx, func() error {
-		if a := ports.AheadOf(ctx); a != nil && s.ahead != nil {
-			return s.readAhead(ctx, k, dest, a)
+	var f found
+	var err error
+	if a := ports.AheadOf(ctx); a != nil && s.ahead != nil {
+		if f, err = s.withProduct.Load(ctx, wanted{k, a.ID()}); err == nil {
+			a.Keep(f.product)
 		}
-		return s.storage.Conn().QueryRow(ctx, resume, k.Hex()).Scan(dest...)
-	})
-	if err != nil {
-		return session.Resumed{}, failed("resume session", err)
+	} else {
+		f, err = s.alone.Load(ctx, wanted{key: k})
 	}
-	if version == nil { // somebody deleted it, and that is not "no policy"
-		return session.Resumed{}, fault.Outage(errors.New("fiberstore: policy_state has no row"))
-	}
-	one, err := decode(k, value)
-	if err != nil {
-		return session.Resumed{}, failed("resume session", err)
-	}
-	u, err := owner.user(one.UserID())
-	if err != nil {
-		return session.Resumed{}, failed("resume session", err)
-	}
-	return session.Resumed{Session: one, User: u, PolicyVersion: *version}, nil
+	return f.resumed, failed("resume session", err)
 }
 
-// readAhead reads the row of a session into dest, and what comes beside it.
-func (s *Sessions) readAhead(ctx context.Context, k session.Key, dest []any, a *ports.Ahead) error {
-	rows, err := s.storage.Conn().Query(ctx, s.resumeAhead, k.Hex(), a.ID().String())
+// wanted is what one request looks for, and found what there is of it.
+type wanted struct {
+	key     session.Key
+	product product.ID
+}
+
+type found struct {
+	resumed session.Resumed
+	product ports.Found
+}
+
+// How sessions are resumed: one, or several, each looked up by itself. OFFSET 0
+// keeps the planner from joining the tables as a whole, whatever it takes their
+// size for. And it is not to see how many keys there are, or it would make a plan
+// for each number of them.
+const (
+	resumeColumns = "s.v, (SELECT version FROM policy_state), " + ownerColumns
+	resumeFrom    = " FROM user_sessions s JOIN users u ON u.id = s.user_id"
+	resumeOne     = " WHERE s.k = $1"
+	resumeEach    = " WHERE s.k = q.k OFFSET 0) r"
+)
+
+// resuming are the statements that resume one session and several.
+type resuming struct{ one, several string }
+
+var resumingAlone = resuming{
+	one: "SELECT 1, " + resumeColumns + resumeFrom + resumeOne,
+	several: "SELECT q.n, r.* FROM unnest((SELECT $1::text[])) WITH ORDINALITY AS q(k, n)" +
+		" CROSS JOIN LATERAL (SELECT " + resumeColumns + resumeFrom + resumeEach,
+}
+
+// resumingAhead reads a product with each.
+func resumingAhead(ahead ProductAhead) resuming {
+	with := func(id string) string {
+		return resumeColumns + ", p.*" + resumeFrom + " LEFT JOIN LATERAL (" + ahead.Query(id) + ") p ON TRUE"
+	}
+	return resuming{
+		one: "SELECT 1, " + with("$2") + resumeOne,
+		several: "SELECT q.n, r.* FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[])) WITH ORDINALITY AS q(k, id, n)" +
+			" CROSS JOIN LATERAL (SELECT " + with("q.id") + resumeEach,
+	}
+}
+
+// resumeAll resumes sessions for many requests at once.
+func (s *Sessions) resumeAll(ctx context.Context, all []wanted, answers []batch.Answer[found]) error {
+	if len(all) == 1 {
+		return s.resume(ctx, all, answers, nil, resumingAlone.one, all[0].key.Hex())
+	}
+	return s.resume(ctx, all, answers, nil, resumingAlone.several, keysOf(all))
+}
+
+// resumeAllAhead does so, and reads the product of each.
+func (s *Sessions) resumeAllAhead(ctx context.Context, all []wanted, answers []batch.Answer[found]) error {
+	if len(all) == 1 {
+		return s.resume(ctx, all, answers, s.ahead, s.resumingAhead.one, all[0].key.Hex(), all[0].product.String())
+	}
+	ids := make([]string, len(all))
+	for i, w := range all {
+		ids[i] = w.product.String()
+	}
+	return s.resume(ctx, all, answers, s.ahead, s.resumingAhead.several, keysOf(all), ids)
+}
+
+func keysOf(all []wanted) []string {
+	keys := make([]string, len(all))
+	for i, w := range all {
+		keys[i] = w.key.Hex()
+	}
+	return keys
+}
+
+// resume reads the rows that a statement gives, each with the place in all.
+func (s *Sessions) resume(ctx context.Context, all []wanted, answers []batch.Answer[found], ahead ProductAhead, statement string, args ...any) error {
+	return s.reading(ctx, func() error {
+		for i := range answers {
+			answers[i] = batch.Answer[found]{Err: pgx.ErrNoRows}
+		}
+		rows, err := s.storage.Conn().Query(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var n int
+		var r resumedRow
+		dest := r.fields(&n)
+		for rows.Next() {
+			var f found
+			if ahead == nil {
+				err = rows.Scan(dest...)
+			} else {
+				f.product, err = ahead.Scan(rows, len(dest), dest)
+			}
+			if err != nil {
+				return err
+			}
+			f.resumed, err = r.resumed(all[n-1].key)
+			answers[n-1] = batch.Answer[found]{Value: f, Err: err}
+		}
+		return rows.Err()
+	})
+}
+
+// resumedRow is a row of the statements above.
+type resumedRow struct {
+	value   pgtype.DriverBytes // good until the next row
+	version *int64
+	owner   ownerRow
+}
+
+func (r *resumedRow) fields(n *int) []any {
+	return append(append(make([]any, 0, 32), n, &r.value, &r.version), r.owner.fields()...)
+}
+
+func (r *resumedRow) resumed(k session.Key) (session.Resumed, error) {
+	if r.version == nil { // somebody deleted it, and that is not "no policy"
+		return session.Resumed{}, fault.Outage(errors.New("fiberstore: policy_state has no row"))
+	}
+	one, err := decode(k, r.value)
 	if err != nil {
-		return err
+		return session.Resumed{}, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return cmp.Or(rows.Err(), pgx.ErrNoRows)
+	u, err := r.owner.user(one.UserID())
+	if err != nil {
+		return session.Resumed{}, err
 	}
-	if err := s.ahead.Scan(rows, len(dest), dest, a); err != nil {
-		return err
-	}
-	rows.Close()
-	return rows.Err()
+	return session.Resumed{Session: one, User: u, PolicyVersion: *r.version}, nil
 }
 
 // Replace alters what is still there. A rotation that raced with this one has

@@ -1,12 +1,12 @@
 package gormrepo
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 
 	"github.com/jackc/pgx/v5"
 
+	"gatehouse/adapters/batch"
 	"gatehouse/domain/product"
 	"gatehouse/ports"
 )
@@ -20,9 +20,8 @@ type ProductAhead struct{}
 func (ProductAhead) Query(parameter string) string { return selectOnPostgres + "id = " + parameter }
 
 // Scan reads the row at hand: into dest the columns before the one called at, and
-// the others, which are those of the query or NULL, as the product that is kept
-// in a.
-func (ProductAhead) Scan(rows pgx.Rows, at int, dest []any, a *ports.Ahead) error {
+// the others, which are those of the query or NULL, as what was found.
+func (ProductAhead) Scan(rows pgx.Rows, at int, dest []any) (ports.Found, error) {
 	var row productRow
 	fields := row.fields()
 	absent := rows.RawValues()[at] == nil
@@ -30,39 +29,63 @@ func (ProductAhead) Scan(rows pgx.Rows, at int, dest []any, a *ports.Ahead) erro
 		clear(fields) // pgx passes over what nobody wants
 	}
 	if err := rows.Scan(append(dest, fields...)...); err != nil {
-		return err
+		return ports.Found{}, err
 	}
 	if absent {
-		a.Keep(product.Product{}, productRow{}, product.ErrUnknown)
-		return nil
+		return ports.Found{Own: productRow{}, Err: product.ErrUnknown}, nil
 	}
 	p, err := row.product()
-	if err != nil {
-		return err
-	}
-	a.Keep(p, row, nil)
-	return nil
+	return ports.Found{Product: p, Own: row}, err
 }
 
-var versionAhead = "SELECT v.version, p.* FROM policy_state v LEFT JOIN LATERAL (" + ProductAhead{}.Query("$1") + ") p ON TRUE"
+// versioned is a policy version and, of the same moment, the product that the
+// request will want.
+type versioned struct {
+	version int64
+	product ports.Found
+}
 
-// versionWith reads the policy version and, in the same round trip, the product
-// that the request will want.
-func (d *DB) versionWith(ctx context.Context, a *ports.Ahead) (version int64, err error) {
-	err = d.reading(ctx, versionAhead, func() error {
-		rows, err := d.pool.Query(ctx, versionAhead, a.ID().String())
+// The policy version, with one product or with several. OFFSET 0 keeps the planner
+// from joining the products as a whole, whatever it takes their number for: each
+// is looked up by its key.
+var (
+	versionAhead = "SELECT 1, v.version, p.* FROM policy_state v LEFT JOIN LATERAL (" + ProductAhead{}.Query("$1") + ") p ON TRUE"
+
+	versionsAhead = "SELECT q.n, v.version, p.* FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS q(id, n) CROSS JOIN policy_state v" +
+		" LEFT JOIN LATERAL (" + ProductAhead{}.Query("q.id") + " OFFSET 0) p ON TRUE"
+)
+
+// versionsWith reads the policy version and products, for many requests at once.
+func (d *DB) versionsWith(ctx context.Context, ids []product.ID, answers []batch.Answer[versioned]) error {
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = id.String()
+	}
+	statement, arg := versionsAhead, any(keys)
+	if len(keys) == 1 {
+		statement, arg = versionAhead, keys[0]
+	}
+	return d.reading(ctx, statement, func() error {
+		if d.closed.Load() {
+			return sql.ErrConnDone
+		}
+		for i := range answers {
+			answers[i].Err = sql.ErrNoRows
+		}
+		rows, err := d.pool.Query(ctx, statement, arg)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		if !rows.Next() {
-			return cmp.Or(rows.Err(), sql.ErrNoRows)
+		var n int
+		var v versioned
+		dest := append(make([]any, 0, 16), &n, &v.version)
+		for rows.Next() {
+			if v.product, err = (ProductAhead{}).Scan(rows, len(dest), dest); err != nil {
+				return err
+			}
+			answers[n-1] = batch.Answer[versioned]{Value: v}
 		}
-		if err := (ProductAhead{}).Scan(rows, 1, []any{&version}, a); err != nil {
-			return err
-		}
-		rows.Close()
 		return rows.Err()
 	})
-	return version, err
 }

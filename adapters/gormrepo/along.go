@@ -29,6 +29,9 @@ type step struct {
 	// transaction ends; nil where there is none yet. write writes the row, and
 	// reports whether it was.
 	hold, write func(tx *gorm.DB) (bool, error)
+	// only is all that write does if nothing goes along, where that is one
+	// statement; it may be nil.
+	only *statement
 }
 
 // errMissed rolls back what was done to a row that was changed meanwhile.
@@ -44,6 +47,10 @@ func (r refusal) Error() string { return r.why.Error() }
 func (d *DB) do(ctx context.Context, s step, with []*ports.Along) (bool, error) {
 	with = slices.DeleteFunc(slices.Clone(with), nothing)
 	if s.before == nil && len(with) == 0 {
+		if s.only != nil && d.pool != nil {
+			n, err := d.straight(ctx, *s.only)
+			return n == 1, d.failed(s.op, err, nil)
+		}
 		met, err := s.write(d.write.WithContext(ctx))
 		return met, d.failed(s.op, err, nil)
 	}

@@ -27,9 +27,12 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"gorm.io/gorm"
 
+	"gatehouse/adapters/batch"
+	"gatehouse/domain/product"
 	"gatehouse/ports"
 )
 
@@ -39,10 +42,11 @@ var _ ports.Health = (*DB)(nil)
 type DB struct {
 	read     *gorm.DB // where reads go; on PostgreSQL the same as write
 	write    *gorm.DB
-	pool     *pgxpool.Pool // what both stand on; nil on SQLite
-	lite     bool          // it is SQLite
-	searches chan struct{} // places, see searches.go; nil on SQLite
-	near     int           // how many rows a search looks at before it goes by the index
+	pool     *pgxpool.Pool                        // what both stand on; nil on SQLite
+	lite     bool                                 // it is SQLite
+	searches chan struct{}                        // places, see searches.go; nil on SQLite
+	versions *batch.Loader[product.ID, versioned] // see ahead.go; nil on SQLite
+	near     int                                  // how many rows a search looks at before it goes by the index
 	close    func() error
 	closed   atomic.Bool
 }
@@ -180,6 +184,22 @@ func (d *DB) transact(ctx context.Context, steps func(tx *gorm.DB) error) error 
 func (d *DB) exec(ctx context.Context, op, query string, args ...any) (int, error) {
 	result := d.write.WithContext(ctx).Exec(query, args...)
 	return int(result.RowsAffected), d.failed(op, result.Error, nil)
+}
+
+// straight runs a statement that writes, by itself and like [DB.one] straight
+// from the pool, which is not nil, and returns how many rows it has changed. Once
+// more if the connection was dead before anything was sent.
+func (d *DB) straight(ctx context.Context, s statement) (int64, error) {
+	if d.closed.Load() {
+		return 0, sql.ErrConnDone
+	}
+	text := numbered(s.text)
+	tag, err := d.pool.Exec(ctx, text, s.args...)
+	if err != nil && pgconn.SafeToRetry(err) && !connecting(err) && ctx.Err() == nil {
+		d.pool.Reset()
+		tag, err = d.pool.Exec(ctx, text, s.args...)
+	}
+	return tag.RowsAffected(), err
 }
 
 // prune deletes up to limit rows of a table for which a condition on a time

@@ -70,7 +70,11 @@ func (s *Policies) Version(ctx context.Context) (int64, error) {
 	var version int64
 	var err error
 	if a := ports.AheadOf(ctx); a != nil && s.db.pool != nil {
-		version, err = s.db.versionWith(ctx, a)
+		var v versioned
+		if v, err = s.db.versions.Load(ctx, a.ID()); err == nil {
+			version = v.version
+			a.Keep(v.product)
+		}
 	} else {
 		err = s.db.one(ctx, []any{&version}, selectVersion)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"gatehouse/adapters/batch"
 )
 
 // PoolOptions are the settings of a pool of connections; the zero value takes
@@ -95,5 +97,7 @@ func OpenPostgres(pool *pgxpool.Pool, log *slog.Logger) (*DB, error) {
 		return nil, fmt.Errorf("gormrepo: %w", err)
 	}
 	places := make(chan struct{}, max(1, pool.Config().MaxConns/3))
-	return &DB{read: g, write: g, pool: pool, searches: places, near: near, close: handle.Close}, nil
+	d := &DB{read: g, write: g, pool: pool, searches: places, near: near, close: handle.Close}
+	d.versions = batch.New(batch.Ways, batch.Width, d.versionsWith)
+	return d, nil
 }

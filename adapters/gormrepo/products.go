@@ -365,7 +365,15 @@ func (s *Products) update(ctx context.Context, id product.ID, change func(*produ
 	act := s.step("update product", row, before, after, with)
 	switch {
 	case after.Version() != before.Version() || !after.SameGrants(before):
-		act.write = row.becomes(before, after)
+		own, grants := row.becomes(before, after)
+		act.only = &own // unless something goes along
+		act.write = func(tx *gorm.DB) (bool, error) {
+			result := tx.Exec(own.text, own.args...)
+			if result.Error != nil || result.RowsAffected != 1 {
+				return false, result.Error
+			}
+			return true, runAll(tx, grants)
+		}
 	case !slices.ContainsFunc(with, something):
 		return before, true, nil
 	}
@@ -373,31 +381,36 @@ func (s *Products) update(ctx context.Context, id product.ID, change func(*produ
 	return after, done, err
 }
 
-// becomes gives what writes a product, of which this is the row, in the place of
-// what it was. Each of the two, what it is and whom it is shared with, is written
-// only if the other is as it was read.
-func (r *productRow) becomes(before, after product.Product) func(tx *gorm.DB) (bool, error) {
-	columns := map[string]any{}
+// becomes gives the statements that write a product, of which this is the row, in
+// the place of what it was. Each of the two, what it is and whom it is shared
+// with, is written only if the other is as it was read. The texts, which are
+// most of a row, are written if they were changed.
+func (r *productRow) becomes(before, after product.Product) (own statement, grants []statement) {
+	var set []string
+	column := func(name string, value any) { set, own.args = append(set, name+" = ?"), append(own.args, value) }
 	if after.Version() != before.Version() {
 		row := newProductRow(after)
-		columns = map[string]any{
-			"owner_id": row.OwnerID, "name": row.Name, "description": row.Description,
-			"name_fold": row.NameFold, "description_fold": row.DescriptionFold,
-			"price_amount": row.PriceAmount, "price_currency": row.PriceCurrency, "stock": row.Stock,
-			"status": row.Status, "version": row.Version, "updated_at": row.UpdatedAt,
+		column("version", row.Version)
+		column("updated_at", row.UpdatedAt)
+		column("owner_id", row.OwnerID)
+		column("price_amount", row.PriceAmount)
+		column("price_currency", row.PriceCurrency)
+		column("stock", row.Stock)
+		column("status", row.Status)
+		if row.Name != r.Name || row.Description != r.Description {
+			column("name", row.Name)
+			column("name_fold", row.NameFold)
+			column("description", row.Description)
+			column("description_fold", row.DescriptionFold)
 		}
 	}
-	var grants []statement
 	if !after.SameGrants(before) {
-		columns["sharing"], grants = r.Sharing+1, grantStatements(before, after)
+		column("sharing", r.Sharing+1)
+		grants = grantStatements(before, after)
 	}
-	return func(tx *gorm.DB) (bool, error) {
-		result := r.unchanged(tx.Model(&productRow{})).Updates(columns)
-		if result.Error != nil || result.RowsAffected != 1 {
-			return false, result.Error
-		}
-		return true, runAll(tx, grants)
-	}
+	own.text = "UPDATE products SET " + strings.Join(set, ", ") + " WHERE " + unchanged
+	own.args = append(own.args, r.ID, r.Version, r.OwnerID, r.Sharing)
+	return own, grants
 }
 
 // unchanged narrows a write to the product as it was read. The versions alone say
