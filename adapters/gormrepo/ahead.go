@@ -38,14 +38,14 @@ func (ProductAhead) Scan(rows pgx.Rows, at int, dest []any) (ports.Found, error)
 	return ports.Found{Product: p, Own: row}, err
 }
 
-// versioned is a policy version and, of the same moment, the product that the
-// request will want.
+// versioned is a product and, of the same moment, the policy version. Whoever looks
+// for one of the two shares the statement with those who look for both.
 type versioned struct {
 	version int64
 	product ports.Found
 }
 
-// The policy version, with one product or with several. OFFSET 0 keeps the planner
+// The policy version with one product, or with several. OFFSET 0 keeps the planner
 // from joining the products as a whole, whatever it takes their number for: each
 // is looked up by its key.
 var (
@@ -70,7 +70,7 @@ func (d *DB) versionsWith(ctx context.Context, ids []product.ID, answers []batch
 			return sql.ErrConnDone
 		}
 		for i := range answers {
-			answers[i].Err = sql.ErrNoRows
+			answers[i].Err = errNoState
 		}
 		rows, err := d.pool.Query(ctx, statement, arg)
 		if err != nil {

@@ -131,6 +131,14 @@ func (s *Products) find(ctx context.Context, id product.ID) (row productRow, p p
 			return row, p, err
 		}
 	}
+	if s.db.versions != nil {
+		v, err := s.db.versions.Load(ctx, id)
+		if err == nil {
+			err = v.product.Err
+		}
+		row, _ = v.product.Own.(productRow)
+		return row, v.product.Product, s.db.failed("find product", err, nil)
+	}
 	if err := s.db.one(ctx, row.fields(), selectProduct(s.db.lite)+"id = ?", id.String()); err != nil {
 		return row, p, s.db.failed("find product", err, product.ErrUnknown)
 	}
