@@ -15,10 +15,20 @@ RACE        ?= $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 # or has atomics of its own belongs here: it would show races that are none.
 UNWATCHED    = github.com/ncruces/go-sqlite3-wasm/... golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b
 WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(package)=-race=false))
+# What needs no watching runs without the race detector, under which it takes five
+# times as long: these packages drive processes, or compare many thousand answers
+# one after the other; and of other packages the tests that call tests/detector.
+# What many do at once is watched everywhere.
+PLAIN        = ./tests/e2e ./tests/... ./ports/portstest
+PLAIN_TESTS  = ^Test(HTTPOver.*|MatrixMissesEveryRow|PreviewsTellTheTruth|ListsTellTheTruth|.*Commands|PolicyCheckWhy|AuditVerify|Demo)$$
+PLAIN_IN     = ./bootstrap ./adapters/httpapi ./adapters/gormrepo
+# Those that take longest come first, so that none of them is left over alone.
+LONGEST      = ./adapters/httpapi ./bootstrap ./adapters/gormrepo
+TESTS        = -count=1 -timeout 30m
 WITH_PG      = $(GO) run ./tests/pgtest/cmd --
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fuzz bench attacks test-faults scale demo matrix build release release-check
+.PHONY: help run test test-watched test-plain check lint fuzz bench attacks test-faults scale demo matrix build release release-check
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,9 +36,15 @@ help: ## print this list
 run: ## serve on http://localhost:8080 with a data file under data/
 	$(GO) run . serve
 
-test: ## run every test with the race detector, PostgreSQL included
-	$(WITH_PG) $(GO) test $(WATCHED) -count=1 -timeout 30m ./...
-	$(if $(RACE),$(GO) test -count=1 -run '^TestMatrixMissesEveryRow$$' ./adapters/httpapi)
+test: ## run every test, with the race detector where it can find anything, PostgreSQL included
+	@$(MAKE) --no-print-directory -j2 test-watched test-plain
+
+test-watched:
+	$(WITH_PG) $(GO) test $(WATCHED) $(TESTS) $(LONGEST) $$($(GO) list ./... | grep -v -e /tests/ -e /portstest$$)
+	$(if $(RACE),$(WITH_PG) $(GO) test $(TESTS) -run '$(PLAIN_TESTS)' $(PLAIN_IN))
+
+test-plain: # one package at a time, beside the others
+	$(WITH_PG) $(GO) test $(TESTS) -p 1 $(PLAIN)
 
 check: lint ## what takes seconds: lint, and the rules of who imports whom
 	$(GO) test -count=1 .

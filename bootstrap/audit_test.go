@@ -8,6 +8,8 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/ncruces/go-sqlite3/driver"
+
+	"gatehouse/tests/detector"
 )
 
 // raw opens the database of the URL past the program.
@@ -44,6 +46,7 @@ func guards(url string) []string {
 // TestAuditVerify: the first row that was changed, removed, moved or added is
 // named, in one line (exit code 1). Each of six commands has written one row.
 func TestAuditVerify(t *testing.T) {
+	detector.Skip(t)
 	const all = "id, at, event, outcome, actor_id, subject_type, subject_id, ip, user_agent, request_id, detail, hash"
 	const whole = "the audit log holds: 6 rows are as they were written\n"
 	tests := []struct {

@@ -12,6 +12,7 @@ import (
 	"gatehouse/adapters/gormrepo"
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/bootstrap"
+	"gatehouse/tests/detector"
 	"gatehouse/tests/litetest"
 	"gatehouse/tests/pgtest"
 	"gatehouse/tests/redistest"
@@ -21,7 +22,7 @@ import (
 // contract over the stores as they are wired here. Over memory they run beside
 // the adapter.
 func TestHTTPOverSQLite(t *testing.T) {
-	httptests.Run(t, func(t *testing.T) httptests.Stores {
+	run(t, func(t *testing.T) httptests.Stores {
 		path := filepath.Join(t.TempDir(), "g.db")
 		litetest.Migrated(t, path)
 		return opened(t)(bootstrap.OpenStores(t.Context(), tables(t, "sqlite:"+path)))
@@ -32,7 +33,7 @@ func TestHTTPOverPostgres(t *testing.T) {
 	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return gormrepo.NewPool(ctx, url, gormrepo.PoolOptions{MaxConns: 10, StatementTimeout: time.Minute})
 	}}
-	httptests.Run(t, func(t *testing.T) httptests.Stores {
+	run(t, func(t *testing.T) httptests.Stores {
 		pool := lender.Pool(t)
 		return opened(t)(bootstrap.OpenStoresOver(t.Context(), tables(t, pool.Config().ConnString()), pool))
 	})
@@ -40,6 +41,7 @@ func TestHTTPOverPostgres(t *testing.T) {
 
 // TestHTTPOverRedis has everything in PostgreSQL but the sessions.
 func TestHTTPOverRedis(t *testing.T) {
+	detector.Skip(t)
 	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return gormrepo.NewPool(ctx, url, gormrepo.PoolOptions{MaxConns: 10, StatementTimeout: time.Minute})
 	}}
@@ -48,6 +50,15 @@ func TestHTTPOverRedis(t *testing.T) {
 		p := tables(t, pool.Config().ConnString(), "GATEHOUSE_SESSION_STORE="+redistest.Database(t))
 		return opened(t)(bootstrap.OpenStoresOver(t.Context(), p, pool))
 	})
+}
+
+// run runs all of the tables, and under the race detector those where many meet.
+func run(t *testing.T, open httptests.Open) {
+	if detector.On {
+		httptests.RunRaces(t, open)
+		return
+	}
+	httptests.Run(t, open)
 }
 
 // tables is a program for the tables.

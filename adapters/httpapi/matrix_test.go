@@ -11,6 +11,7 @@ import (
 	"gatehouse/adapters/httpapi/httptests"
 	"gatehouse/configs"
 	"gatehouse/domain/access"
+	"gatehouse/tests/detector"
 )
 
 // TestMatrixIsComplete: a route that nobody has said anything about in
@@ -32,9 +33,7 @@ func TestMatrixIsComplete(t *testing.T) {
 // TestMatrixMissesEveryRow: of the default policy no row, and no inheritance,
 // can go without a cell of the matrix noticing.
 func TestMatrixMissesEveryRow(t *testing.T) {
-	if raced {
-		t.Skip("the matrix two dozen times takes minutes under the race detector, which learns nothing new: make test runs it without")
-	}
+	detector.Skip(t)
 	policy, err := configs.DefaultPolicy()
 	if err != nil {
 		t.Fatal(err)

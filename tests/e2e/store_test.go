@@ -29,6 +29,7 @@ func stores() map[string]func(*world) *store {
 func eachStore(t *testing.T, test func(*testing.T, *world, *store)) {
 	for name, open := range stores() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // much of it is waiting
 			w := newWorld(t)
 			test(t, w, open(w))
 		})
