@@ -20,7 +20,7 @@ WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(pa
 # one after the other; and of other packages the tests that call tests/detector.
 # What many do at once is watched everywhere.
 PLAIN        = ./tests/e2e ./tests/... ./ports/portstest
-PLAIN_TESTS  = ^Test(HTTPOver.*|MatrixMissesEveryRow|PreviewsTellTheTruth|ListsTellTheTruth|.*Commands|PolicyCheckWhy|AuditVerify|Demo)$$
+PLAIN_TESTS  = ^Test(Contract|HTTPOver.*|MatrixMissesEveryRow|PreviewsTellTheTruth|ListsTellTheTruth|.*Commands|PolicyCheckWhy|AuditVerify|Demo)$$
 PLAIN_IN     = ./bootstrap ./adapters/httpapi ./adapters/gormrepo
 # Those that take longest come first, so that none of them is left over alone.
 LONGEST      = ./adapters/httpapi ./bootstrap ./adapters/gormrepo

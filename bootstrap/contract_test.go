@@ -22,7 +22,7 @@ import (
 // contract over the stores as they are wired here. Over memory they run beside
 // the adapter.
 func TestHTTPOverSQLite(t *testing.T) {
-	run(t, func(t *testing.T) httptests.Stores {
+	runTables(t, func(t *testing.T) httptests.Stores {
 		path := filepath.Join(t.TempDir(), "g.db")
 		litetest.Migrated(t, path)
 		return opened(t)(bootstrap.OpenStores(t.Context(), tables(t, "sqlite:"+path)))
@@ -33,7 +33,7 @@ func TestHTTPOverPostgres(t *testing.T) {
 	lender := pgtest.Lender{Open: func(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return gormrepo.NewPool(ctx, url, gormrepo.PoolOptions{MaxConns: 10, StatementTimeout: time.Minute})
 	}}
-	run(t, func(t *testing.T) httptests.Stores {
+	runTables(t, func(t *testing.T) httptests.Stores {
 		pool := lender.Pool(t)
 		return opened(t)(bootstrap.OpenStoresOver(t.Context(), tables(t, pool.Config().ConnString()), pool))
 	})
@@ -52,8 +52,8 @@ func TestHTTPOverRedis(t *testing.T) {
 	})
 }
 
-// run runs all of the tables, and under the race detector those where many meet.
-func run(t *testing.T, open httptests.Open) {
+// runTables runs all of the tables, and under the race detector those where many meet.
+func runTables(t *testing.T, open httptests.Open) {
 	if detector.On {
 		httptests.RunRaces(t, open)
 		return

@@ -29,6 +29,7 @@ import (
 	"gatehouse/domain/access"
 	"gatehouse/domain/fault"
 	"gatehouse/domain/ticket"
+	"gatehouse/tests/detector"
 )
 
 // open gives stores in memory with the policy that a new installation starts
@@ -76,8 +77,17 @@ func storesUnder(t testing.TB, policy access.Table) httptests.Stores {
 
 var devices = useragent.New() // one for all: it takes a while
 
-func TestContract(t *testing.T)  { httptests.Run(t, open) }
 func TestTransport(t *testing.T) { httptests.Transport(t, open) }
+
+// TestContract runs all of the tables, and under the race detector those where many
+// meet.
+func TestContract(t *testing.T) {
+	if detector.On {
+		httptests.RunRaces(t, open)
+		return
+	}
+	httptests.Run(t, open)
+}
 
 // TestRoutesAndDocumentAgree compares the surface with openapi.json both ways.
 func TestRoutesAndDocumentAgree(t *testing.T) {
