@@ -202,21 +202,21 @@ func TestFailures(t *testing.T) {
 			}
 		}
 		close(let)
-		alone := func() (v string, err error, p any) {
-			defer func() { p = recover() }()
+		alone := func() (v string, panicked any, err error) {
+			defer func() { panicked = recover() }()
 			v, err = l.Load(t.Context(), 1)
-			return v, err, nil
+			return v, nil, err
 		}
 		act = func() error { panic("out of order") }
-		if _, _, p := alone(); p != "out of order" {
+		if _, p, _ := alone(); p != "out of order" {
 			t.Errorf("alone: panic %v, want out of order", p)
 		}
 		act = func() error { return errors.New("broken") }
-		if v, err, _ := alone(); v != "" || err == nil {
+		if v, _, err := alone(); v != "" || err == nil {
 			t.Errorf("alone: %q, %v, want broken", v, err)
 		}
 		act = func() error { return nil }
-		if v, err, _ := alone(); v != "half" || err != nil {
+		if v, _, err := alone(); v != "half" || err != nil {
 			t.Errorf("after that: %q, %v, want half", v, err)
 		}
 	})
