@@ -96,7 +96,7 @@ func OpenPostgres(pool *pgxpool.Pool, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gormrepo: %w", err)
 	}
-	places := make(chan struct{}, max(1, pool.Config().MaxConns/3))
+	places := make(chan struct{}, max(1, pool.Config().MaxConns/4))
 	d := &DB{read: g, write: g, pool: pool, searches: places, near: near, close: handle.Close}
 	d.versions = batch.New(batch.Ways, batch.Width, d.versionsWith)
 	return d, nil
