@@ -9,8 +9,8 @@
 //
 // Run it by `make bench`, which starts PostgreSQL and names it in
 // TEST_DATABASE_URL. Settings: BENCH_ROUNDS (3), BENCH_SECONDS (5) a round,
-// BENCH_CASES (a regular expression of the cases wanted; all, and the flood,
-// without), BENCH_PROFILE (a folder for a CPU profile of the service in each case).
+// BENCH_CASES (a regular expression of the cases wanted, "flood" being
+// the last; all without), BENCH_PROFILE (a folder for a CPU profile of the service in each case).
 package main
 
 import (
@@ -75,7 +75,7 @@ func bench(ctx context.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	if wanted.String() != "" {
+	if !wanted.MatchString("flood") {
 		return nil
 	}
 	ours, floor, err := b.flood(ctx, rounds, each)
