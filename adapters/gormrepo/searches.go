@@ -14,7 +14,7 @@ import (
 // up. Measured with fifty searches that each wait for the statement timeout: without
 // a bound no GET /me was answered (scenario 3 of make test-faults); with a third,
 // three of ten, searches that read all took both cores of the machine that PostgreSQL
-// shares, and the slowest hundredth of GET /me took 120 ms instead of 16.
+// shares, and the slowest hundredth of GET /me took 120 ms, instead of 16 to 56.
 
 // patience is how long a search waits for a place: longer than the queue that
 // bursts of quick ones make, and less than what the time of a request has beyond
