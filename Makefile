@@ -18,7 +18,7 @@ WATCHED      = $(if $(RACE),$(RACE) $(foreach package,$(UNWATCHED),-gcflags=$(pa
 # What needs no watching runs without the race detector, under which it takes five
 # times as long: these packages drive processes, or compare many thousand answers
 # one after the other; and of other packages the tests that call tests/detector.
-# What many do at once is watched everywhere, and vetted once.
+# What many do at once is watched everywhere.
 PLAIN        = ./tests/e2e ./tests/... ./ports/portstest
 PLAIN_TESTS  = ^Test(Contract|HTTPOver.*|MatrixMissesEveryRow|PreviewsTellTheTruth|ListsTellTheTruth|.*Commands|PolicyCheckWhy|AuditVerify|Demo)$$
 PLAIN_IN     = ./bootstrap ./adapters/httpapi ./adapters/gormrepo
@@ -44,7 +44,7 @@ test-watched:
 	$(if $(RACE),$(WITH_PG) $(GO) test $(TESTS) -vet=off -run '$(PLAIN_TESTS)' $(PLAIN_IN))
 
 test-plain: # one package at a time, beside the others
-	$(WITH_PG) $(GO) test $(TESTS) -vet=off -p 1 $(PLAIN)
+	$(WITH_PG) $(GO) test $(TESTS) -p 1 $(PLAIN)
 
 check: lint ## what takes seconds: lint, and the rules of who imports whom
 	$(GO) test -count=1 .

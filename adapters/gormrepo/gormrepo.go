@@ -12,7 +12,8 @@
 // breaks on a node that still runs while the next release migrates. What is
 // read is scanned by hand, which is about half the work of GORM's reflection;
 // what is written goes through GORM's models, with maps, never with structs,
-// whose zero fields it would pass over. No transaction is open while the
+// whose zero fields it would pass over, but for changes of products, which are
+// most of it: those are statements by hand. No transaction is open while the
 // application's code runs: an update reads, lets the value be changed, and
 // writes if the row is still what was read, or starts again.
 package gormrepo
