@@ -636,3 +636,22 @@ func TestOnlyTheLogIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// A change whose connection is found dead before anything was sent is made on
+// another: nobody can have seen the first.
+func TestAWriteOnADeadConnection(t *testing.T) {
+	pool := lender.Pool(t)
+	db := openPool(t, pool)
+	p := addProduct(t, db, addUser(t, db).ID(), product.Draft{})
+	stock := int64(7)
+	got, err := db.Products().Update(t.Context(), p.ID(), func(p *product.Product) error {
+		for _, c := range pool.AcquireAllIdle(t.Context()) {
+			_ = c.Conn().PgConn().Conn().Close() // without a word to pgx
+			c.Release()
+		}
+		return p.Apply(product.Change{Stock: &stock}, start)
+	})
+	if err != nil || got.Stock() != stock {
+		t.Errorf("Update = stock %d, %v, want %d", got.Stock(), err, stock)
+	}
+}
